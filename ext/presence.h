@@ -1,0 +1,80 @@
+/*
+ * Extended presence: who a target is, where it stands and what it is doing.
+ *
+ *   <presence>
+ *     <show>dnd</show><status>memory, step 2 of 5, for ana</status>
+ *     <nick xmlns='http://jabber.org/protocol/nick'>Bob's server</nick>
+ *     <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='…' ver='…'/>
+ *     <x xmlns='urn:rota:presence:1' role='target' state='busy' boot='6f1c…' sid='k3…' queue='2'>
+ *       <name>Bob's server</name><location>Austin/Lab 3/Rack B/U12</location>
+ *       <run id='…' step='2' of='5' owner='ctl@lab' by='ana' title='memory'/>
+ *       <label name='gpu' value='mi300'/>
+ *     </x>
+ *   </presence>
+ *
+ * `sid` is new for every connection: a peer that sees another one knows that everything under way is gone. A
+ * controller announces itself with role='controller'. show, status (RFC 6121 section 4.7.2) and nick (XEP-0172) say
+ * the same to any IM client.
+ */
+#pragma once
+
+#include "proto/ext.h"
+
+#define NS_ROTA_PRESENCE "urn:rota:presence:1"
+
+enum presence_role {
+        PRESENCE_TARGET,
+        PRESENCE_CONTROLLER,
+};
+
+enum presence_state {
+        PRESENCE_READY,
+        PRESENCE_BUSY,
+        PRESENCE_RESERVED,
+        PRESENCE_DRAINING,
+        PRESENCE_QUARANTINED,
+        PRESENCE_REBOOTING,
+        PRESENCE_AWAY,
+};
+
+struct presence_run {
+        const char *id;
+        uint64_t step;
+        uint64_t of;
+        const char *owner;
+        const char *by;
+        const char *title;
+};
+
+struct presence_label {
+        const char *name;
+        const char *value; /* "" when the label is only a name */
+};
+
+struct presence {
+        int role;  /* enum presence_role */
+        int state; /* enum presence_state */
+        const char *boot;
+        const char *sid;
+        uint64_t queue; /* runs that wait */
+        const char *version;
+        const char *name;
+        const char *location;
+        const struct presence_run *run;
+        const struct presence_label *labels;
+        size_t n_labels;
+};
+
+/* "ready" "busy" …; NULL beyond the enum. */
+const char *presence_state_name(enum presence_state s);
+
+/* The whole <presence/>. @caps_ver: base64 of caps_ver(); @status may be NULL. */
+int presence_write(struct buf *out, const struct presence *p, const char *status,
+                   const char *caps_node, const char *caps_ver);
+
+struct presence_ops {
+        int (*announced)(void *userdata, const struct ext_request *rq, const struct presence *p);
+};
+
+extern const struct element presence_element;
+extern const struct ext presence_ext;

@@ -1,0 +1,66 @@
+/*
+ * Runs: submitted, cancelled, refused. Messages, so that servers queue them for absent machines; hence idempotent:
+ * the run id is the key.
+ *
+ *   controller                                   target
+ *    |  <message><run id ttl if-idle><json/></run>  |   (again whenever the target appears and has
+ *    |--------------------------------------------->|    not accepted)
+ *    |      stream "events", {"ev":"accepted"…}     |
+ *    |<---------------------------------------------|
+ *    |   or <message><refused run why/></message>   |
+ *
+ * Acceptance is the first line of the run's events (ext/stream.h). The plan is JSON in
+ * <json xmlns='urn:xmpp:json:0'/> (XEP-0335).
+ */
+#pragma once
+
+#include "proto/ext.h"
+
+#define NS_ROTA_RUN "urn:rota:run:1"
+
+struct run_plan {
+        const char *text;
+};
+
+struct run_submit {
+        const char *id;
+        uint64_t ttl;         /* seconds that the run may wait in the target's queue; 0: for ever */
+        bool if_idle;         /* refuse instead of queueing (attribute if-idle) */
+        const char *by;       /* the person, for people */
+        const struct run_plan *plan;
+};
+
+struct run_cancel {
+        const char *run;
+        const char *by;
+};
+
+enum run_refusal {
+        RUN_REFUSED_NOT_ALLOWED, /* the sender's role does not cover it */
+        RUN_REFUSED_INVALID,     /* the plan is malformed, or names what the target does not have */
+        RUN_REFUSED_BUSY,        /* if-idle, and it is not */
+        RUN_REFUSED_FULL,        /* no disk space or queue room */
+        RUN_REFUSED_UNKNOWN,     /* cancel of a run that this target does not know */
+        RUN_REFUSED_OVER,        /* submitted again after its directory was retired: it ran already */
+};
+
+struct run_refused {
+        const char *run;
+        int why; /* enum run_refusal */
+        const char *text; /* a sentence */
+};
+
+const char *run_refusal_name(enum run_refusal why);
+
+struct run_ops {
+        int (*submit)(void *userdata, const struct ext_request *rq, const struct run_submit *m);
+        int (*cancel)(void *userdata, const struct ext_request *rq, const struct run_cancel *m);
+        int (*refused)(void *userdata, const struct ext_request *rq, const struct run_refused *m);
+};
+
+/* Submit and cancel rows require no role here: the target answers a refusal with <refused/>, which says why, instead of
+ * the silence the router gives to messages. */
+extern const struct element run_submit_element;
+extern const struct element run_cancel_element;
+extern const struct element run_refused_element;
+extern const struct ext run_ext;

@@ -1,0 +1,69 @@
+/*
+ * Stream sender: which bytes of growing files one peer does not have yet.
+ *
+ * Offsets are the only numbers. The peer confirms cumulatively: an ack of n means "0..n-1 are durable
+ * with me". Opening a stream again (a new connection) rewinds it to the last ack, so the peer may see
+ * bytes twice, never not at all; stream_receiver drops the doubles. A window in bytes and chunks
+ * bounds what is under way to the peer; streams take turns. Trickling output is coalesced: a chunk smaller than
+ * the maximum waits for `coalesce` after the last one unless nothing is under way.
+ *
+ * Pure: no clock, no socket, no disk.
+ */
+#pragma once
+
+#include "proto/base/cleanup.h"
+#include "proto/base/id.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STREAM_NAME_MAX 64
+
+struct sender_limits {
+        uint64_t window_bytes;  /* default 4 MiB */
+        unsigned window_chunks; /* default 200, far below the 500 at which servers drop */
+        uint32_t chunk_max;     /* default 32 KiB */
+        uint64_t coalesce_usec; /* default 2 ms */
+        uint64_t stall_usec;    /* no progress for so long: rewind to the ack; default 20 s */
+};
+
+struct sender_chunk {
+        const char *run;
+        const char *stream;
+        uint64_t offset;
+        uint32_t size;
+};
+
+struct sender;
+
+/* @limits members that are 0 take the default. */
+int sender_new(struct sender **ret, const struct sender_limits *limits);
+struct sender *sender_free(struct sender *s);
+DEFINE_CLEANUP_FREE(struct sender, sender_free)
+
+enum {
+        SENDER_BAD_ACK = 1, /* peer confirmed what was never sent: drop the peer */
+        SENDER_CHUNK = 2,   /* sender_next(): one to send */
+};
+
+/* The peer has 0..next-1 of this stream, whose file has @size bytes now. Returns 0, SENDER_BAD_ACK (next > size),
+ * -ENOMEM. */
+int sender_open(struct sender *s, const char *run, const char *stream, uint64_t next,
+                uint64_t size);
+/* The file grew (never shrinks). Unknown streams are ignored. */
+void sender_grew(struct sender *s, const char *run, const char *stream, uint64_t size);
+/* Returns 0 or SENDER_BAD_ACK. An ack below an earlier one is ignored. */
+int sender_acked(struct sender *s, const char *run, const char *stream, uint64_t next,
+                 uint64_t now_usec);
+/* The peer saw a gap and asks for everything from @next. As sender_acked(), then rewinds. */
+int sender_rewind(struct sender *s, const char *run, const char *stream, uint64_t next,
+                  uint64_t now_usec);
+void sender_close(struct sender *s, const char *run, const char *stream);
+void sender_close_run(struct sender *s, const char *run);
+
+/* The next chunk, which counts as sent. Returns SENDER_CHUNK or 0 (nothing to send now). */
+int sender_next(struct sender *s, uint64_t now_usec, struct sender_chunk *ret);
+/* When to call sender_next() again though nothing happens; USEC_NEVER. */
+uint64_t sender_deadline(const struct sender *s, uint64_t now_usec);
+/* Everything of this stream is acknowledged. True for unknown ones. */
+bool sender_drained(const struct sender *s, const char *run, const char *stream);

@@ -1,0 +1,63 @@
+/*
+ * The contract between rota-target and rota-step: files in a run directory.
+ *
+ * A run is a directory runs/ID of the target's state directory:
+ *
+ *   plan.json     the plan as it was submitted
+ *   run.json      owner, by, ttl, if-idle: what the submission said beside the plan
+ *   events        the journal (proto/events.h), written by the daemon
+ *   2.spec        what step 2 is to do, written by the daemon before it starts rota-step (JSON, below)
+ *   2.out         everything the step printed, appended by rota-step and nobody else
+ *   2.lock        rota-step holds a POSIX write lock (fcntl F_SETLK) on it while it lives; F_GETLK tells its pid
+ *   2.kill        created by the daemon to ask for the end (content: "cancelled"); rota-step watches for it with inotify
+ *   2.exit        the exit record, one JSON object, written to 2.exit.tmp, fsync, renamed, directory fsync'ed
+ *
+ *   rota-step RUNDIR STEP        (argv; everything else is in the spec)
+ *
+ * 2.spec: {"argv":["memtester","64M","1"],"env":{"ROTA_RUN":"…","ROTA_STEP":"2",…},"cwd":"…",
+ *          "timeout":7200000000,"silence":0,"pty":true,"boot":"6f1c…","grace":5000000}   (times in microseconds)
+ * 2.exit: {"exit":0}  or  {"signal":9}, with
+ *         "cause": absent | "timeout" | "silence" | "cancelled" | "missing" (program not found) | "exec" | "disk" (the
+ *         output could not be written) | "internal";
+ *         "text": a sentence for people when there is a cause;
+ *         "elapsed": microseconds; "size": bytes of N.out; "sha256": hex of N.out, fsync'ed before
+ *
+ * rota-step ends a step by SIGTERM to the whole process group (session), after `grace` by SIGKILL to everything it can
+ * find: it is a child subreaper, so descendants that double-forked are its children in the end. It is done when
+ * the main program has exited and no descendant is left (those left over are killed after 1 s), and the output is
+ * drained. The child gets SIGKILL by PR_SET_PDEATHSIG should rota-step itself be killed.
+ */
+#pragma once
+
+#include "proto/base/arena.h"
+#include "proto/base/buf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct step_spec {
+        const char *const *argv; /* ends with NULL */
+        const char *const *env;  /* "NAME=value", ends with NULL; beside a minimal PATH, HOME, LANG, TERM=dumb */
+        const char *cwd;         /* NULL: the run directory */
+        uint64_t timeout_usec;   /* 0: none */
+        uint64_t silence_usec;   /* 0: none */
+        uint64_t grace_usec;     /* between SIGTERM and SIGKILL */
+        bool pty;
+        const char *boot;
+};
+
+struct step_exit {
+        int exit_status;   /* -1 when none */
+        int signal;        /* 0 when none */
+        const char *cause; /* NULL when the program ended by itself */
+        const char *text;
+        uint64_t elapsed_usec;
+        uint64_t size;
+        const char *sha256;
+};
+
+int step_spec_write(const struct step_spec *s, struct buf *out);
+/* Return 0, 1 when malformed, -errno. Strings in @a. */
+int step_spec_read(const char *path, struct arena *a, struct step_spec *ret);
+int step_exit_write(const struct step_exit *e, struct buf *out);
+int step_exit_read(const char *path, struct arena *a, struct step_exit *ret);
