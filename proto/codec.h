@@ -1,5 +1,5 @@
 /*
- * How the bytes of a chunk travel: raw, or as one zstd frame (RFC 8878) when that is smaller.
+ * How the bytes of a chunk travel: raw, or as one zstd frame (RFC 8878) when that is smaller by a sixteenth.
  *
  * The compressor is adaptive: after chunks that did not shrink it lets more and more go raw before it
  * tries again. Its memory is taken on first use and given back by codec_rest().
