@@ -1,0 +1,534 @@
+#include "target/core/runq.h"
+
+#include "proto/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUCKETS 1024
+#define RETRY_USEC USEC_PER_SEC
+#define RETIRE_RETRY_USEC USEC_PER_HOUR
+
+struct runq {
+        struct runq_limits limits;
+        struct list active; /* not over, in order of acceptance */
+        struct list over;
+        struct runq_run *buckets[BUCKETS];
+        unsigned n_on;
+        unsigned n_waiting;
+        uint64_t retire_usec; /* earliest of all that are over */
+        bool held;
+};
+
+static struct runq_run *run_at(const struct list *l) {
+        return list_entry(l, struct runq_run, link);
+}
+
+static size_t bucket_of(const char *id) {
+        uint32_t h = 2166136261u; /* FNV-1a */
+        for (; *id; id++)
+                h = (h ^ (uint8_t)*id) * 16777619u;
+        return h % BUCKETS;
+}
+
+static void result_clear(struct runq_kept_result *r) {
+        free(r->cause);
+        *r = (struct runq_kept_result){.exit_status = -1};
+}
+
+static struct runq_run *run_free(struct runq_run *run) {
+        if (!run)
+                return NULL;
+        result_clear(&run->result);
+        free(run->owner);
+        free(run->by);
+        free(run->name);
+        free(run->cancel_by);
+        free(run->end_cause);
+        free(run);
+        return NULL;
+}
+DEFINE_CLEANUP_FREE(struct runq_run, run_free)
+
+static int text_copy(char **ret, const char *text) {
+        if (!text)
+                return 0;
+        char *copy = strdup(text);
+        if (!copy)
+                return -ENOMEM;
+        free(*ret);
+        *ret = copy;
+        return 0;
+}
+
+int runq_new(struct runq **ret, const struct runq_limits *limits) {
+        struct runq *q = calloc(1, sizeof(*q));
+        if (!q)
+                return -ENOMEM;
+        list_init(&q->active);
+        list_init(&q->over);
+        q->retire_usec = USEC_NEVER;
+        runq_set_limits(q, limits);
+        *ret = q;
+        return 0;
+}
+
+struct runq *runq_free(struct runq *q) {
+        if (!q)
+                return NULL;
+        list_foreach_safe (at, &q->active)
+                run_free(run_at(at));
+        list_foreach_safe (at, &q->over)
+                run_free(run_at(at));
+        free(q);
+        return NULL;
+}
+
+void runq_set_limits(struct runq *q, const struct runq_limits *limits) {
+        q->limits = *limits;
+        if (q->limits.slots == 0)
+                q->limits.slots = 1;
+}
+
+/* Phases in which a run holds a slot. */
+static bool phase_on(enum runq_phase p) {
+        return p > RUNQ_WAITING && p < RUNQ_OVER;
+}
+
+static void run_phase(struct runq *q, struct runq_run *run, enum runq_phase phase) {
+        q->n_on -= phase_on(run->phase) ? 1u : 0u;
+        q->n_waiting -= run->phase == RUNQ_WAITING ? 1u : 0u;
+        run->phase = phase;
+        run->handed_out = false;
+        q->n_on += phase_on(phase) ? 1u : 0u;
+        q->n_waiting += phase == RUNQ_WAITING ? 1u : 0u;
+}
+
+struct runq_run *runq_find(const struct runq *q, const char *id) {
+        for (struct runq_run *run = q->buckets[bucket_of(id)]; run; run = run->bucket_next)
+                if (strcmp(run->id, id) == 0)
+                        return run;
+        return NULL;
+}
+
+int runq_admits(const struct runq *q, const char *id, bool if_idle) {
+        if (runq_find(q, id))
+                return RUNQ_KNOWN;
+        if (if_idle && (q->n_on >= q->limits.slots || q->n_waiting > 0 || q->held))
+                return RUNQ_BUSY;
+        if (q->n_waiting >= q->limits.queue_max)
+                return RUNQ_FULL;
+        return 0;
+}
+
+static int run_add(struct runq *q, const struct runq_new_run *n, struct runq_run **ret) {
+        CLEANUP(run_free) struct runq_run *run = NULL;
+
+        assert(id_valid(n->id));
+        if (runq_find(q, n->id))
+                return RUNQ_KNOWN;
+        run = calloc(1, sizeof(*run));
+        if (!run)
+                return -ENOMEM;
+        snprintf(run->id, sizeof(run->id), "%s", n->id);
+        run->n_steps = n->n_steps;
+        run->expires_usec = n->expires_usec;
+        run->retire_usec = USEC_NEVER;
+        run->fold.exit_status = -1;
+        run->result.exit_status = -1;
+        if (text_copy(&run->owner, n->owner) < 0 || text_copy(&run->by, n->by) < 0 ||
+            text_copy(&run->name, n->name) < 0 || text_copy(&run->end_cause, n->last_cause) < 0)
+                return -ENOMEM;
+
+        size_t b = bucket_of(run->id);
+        run->bucket_next = q->buckets[b];
+        q->buckets[b] = run;
+        list_append(&q->active, &run->link);
+        run->phase = RUNQ_WAITING;
+        q->n_waiting++;
+        *ret = TAKE(run);
+        return 0;
+}
+
+int runq_accepted(struct runq *q, const struct runq_new_run *n, const struct event *accepted,
+                  struct runq_run **ret) {
+        struct runq_run *run = NULL;
+        int r = run_add(q, n, &run);
+        if (r != 0)
+                return r;
+        run_fold_event(&run->fold, accepted);
+        run->asked_usec = accepted->realtime_usec;
+        *ret = run;
+        return 0;
+}
+
+/* All steps are behind, or one that did not pass: what the run comes to. */
+static void run_conclude(struct runq *q, struct runq_run *run) {
+        enum verdict worst = run->fold.worst;
+        run->end_verdict = worst == VERDICT_NONE ? VERDICT_PASSED : worst;
+        run_phase(q, run, RUNQ_ENDING);
+}
+
+/* What follows a step that was recorded as over. */
+static void run_continue(struct runq *q, struct runq_run *run) {
+        bool good = run->fold.worst == VERDICT_NONE || run->fold.worst == VERDICT_PASSED;
+
+        if (!good || run->step >= run->n_steps) {
+                run_conclude(q, run);
+        } else if (run->cancel_asked) {
+                run->end_verdict = VERDICT_CANCELLED;
+                run_phase(q, run, RUNQ_ENDING);
+        } else {
+                run->step++;
+                run->killed = false;
+                run_phase(q, run, RUNQ_STARTING);
+        }
+}
+
+static void run_over(struct runq *q, struct runq_run *run) {
+        run_phase(q, run, RUNQ_OVER);
+        list_remove(&run->link);
+        list_append(&q->over, &run->link);
+        free(run->end_cause);
+        run->end_cause = NULL;
+        free(run->cancel_by);
+        run->cancel_by = NULL;
+        result_clear(&run->result);
+}
+
+int runq_restored(struct runq *q, const struct runq_new_run *n, const struct run_fold *fold,
+                  uint64_t retire_usec, struct runq_run **ret) {
+        struct runq_run *run = NULL;
+        int r = run_add(q, n, &run);
+        if (r != 0)
+                return r;
+        run->fold = *fold;
+        run->asked_usec = fold->accepted_usec;
+        run->step = fold->step;
+        run->cancel_asked = run->cancel_recorded = fold->cancel_asked;
+        switch (fold->state) {
+        case RUN_UNKNOWN:
+        case RUN_QUEUED:
+                break;
+        case RUN_RUNNING:
+                if (fold->step_open)
+                        run_phase(q, run, RUNQ_ADOPTING);
+                else
+                        run_continue(q, run);
+                break;
+        case RUN_ENDED:
+                run_over(q, run);
+                run->retire_usec = retire_usec;
+                if (retire_usec < q->retire_usec)
+                        q->retire_usec = retire_usec;
+                break;
+        }
+        *ret = run;
+        return 0;
+}
+
+int runq_cancelled(struct runq *q, const char *id, const char *by) {
+        struct runq_run *run = runq_find(q, id);
+        if (!run)
+                return RUNQ_UNKNOWN;
+        if (run->phase == RUNQ_OVER || run->phase == RUNQ_ENDING)
+                return RUNQ_ENDED;
+        if (run->cancel_asked)
+                return 0;
+        if (text_copy(&run->cancel_by, by) < 0)
+                return -ENOMEM;
+        run->cancel_asked = true;
+        return 0;
+}
+
+void runq_recorded(struct runq *q, struct runq_run *run, const struct event *events, size_t n) {
+        run->retry_usec = 0;
+        for (size_t i = 0; i < n; i++) {
+                const struct event *e = &events[i];
+                run_fold_event(&run->fold, e);
+                switch (e->kind) {
+                case EVENT_ACCEPTED:
+                        break;
+                case EVENT_CANCEL:
+                        run->cancel_recorded = true;
+                        break;
+                case EVENT_STARTED:
+                        assert(run->phase == RUNQ_STARTING);
+                        run_phase(q, run, RUNQ_LAUNCHING);
+                        break;
+                case EVENT_STEPPED:
+                        assert(run->phase == RUNQ_STEPPING);
+                        run_continue(q, run);
+                        break;
+                case EVENT_ENDED:
+                        assert(run->phase == RUNQ_ENDING);
+                        run_over(q, run);
+                        break;
+                }
+        }
+}
+
+void runq_record_failed(struct runq *q, struct runq_run *run, uint64_t now_usec) {
+        if (run->phase == RUNQ_OVER) {
+                run->retire_usec = now_usec + RETIRE_RETRY_USEC;
+                if (run->retire_usec < q->retire_usec)
+                        q->retire_usec = run->retire_usec;
+        } else {
+                run->retry_usec = now_usec + RETRY_USEC;
+        }
+}
+
+void runq_spawned(struct runq *q, struct runq_run *run, unsigned step) {
+        if (run->step == step && (run->phase == RUNQ_LAUNCHING || run->phase == RUNQ_ADOPTING))
+                run_phase(q, run, RUNQ_ON);
+}
+
+void runq_unstarted(struct runq *q, struct runq_run *run, unsigned step) {
+        if (run->step == step && run->phase == RUNQ_ADOPTING)
+                run_phase(q, run, RUNQ_LAUNCHING);
+}
+
+/* The sentence of the run about the step that did not pass. */
+static int end_cause_from(struct runq_run *run) {
+        const struct runq_kept_result *k = &run->result;
+        char *text = NULL;
+        int n;
+
+        if (k->verdict == VERDICT_PASSED)
+                return 0;
+        if (k->cause)
+                n = asprintf(&text, "step %u: %s", run->step, k->cause);
+        else if (k->signal)
+                n = asprintf(&text, "step %u was ended by signal %d", run->step, k->signal);
+        else
+                n = asprintf(&text, "step %u exited with %d", run->step, k->exit_status);
+        if (n < 0)
+                return -ENOMEM;
+        free(run->end_cause);
+        run->end_cause = text;
+        return 0;
+}
+
+int runq_exited(struct runq *q, struct runq_run *run, unsigned step, const struct runq_result *r) {
+        struct runq_kept_result *k = &run->result;
+
+        if (run->step != step ||
+            (run->phase != RUNQ_ADOPTING && run->phase != RUNQ_LAUNCHING && run->phase != RUNQ_ON))
+                return 0;
+        result_clear(k);
+        if (text_copy(&k->cause, r->cause) < 0)
+                return -ENOMEM;
+        k->verdict = r->verdict;
+        k->exit_status = r->exit_status;
+        k->signal = r->signal;
+        k->elapsed_usec = r->elapsed_usec;
+        if (r->stream) {
+                k->has_stream = true;
+                snprintf(k->stream_name, sizeof(k->stream_name), "%s", r->stream->name);
+                snprintf(k->sha256, sizeof(k->sha256), "%s", r->stream->sha256);
+                k->stream.size = r->stream->size;
+                k->stream.name = k->stream_name;
+                k->stream.sha256 = k->sha256;
+        }
+        if (end_cause_from(run) < 0)
+                return -ENOMEM;
+        run_phase(q, run, RUNQ_STEPPING);
+        return 0;
+}
+
+bool runq_delivered(struct runq *q, struct runq_run *run, uint64_t now_usec) {
+        if (run->phase != RUNQ_OVER || run->retire_usec != USEC_NEVER)
+                return false;
+        run->retire_usec = now_usec + q->limits.keep_usec;
+        if (run->retire_usec < q->retire_usec)
+                q->retire_usec = run->retire_usec;
+        return true;
+}
+
+void runq_retired(struct runq *q, struct runq_run *run) {
+        assert(run->phase == RUNQ_OVER);
+        for (struct runq_run **at = &q->buckets[bucket_of(run->id)]; *at;
+             at = &(*at)->bucket_next) {
+                if (*at == run) {
+                        *at = run->bucket_next;
+                        break;
+                }
+        }
+        list_remove(&run->link);
+        run_free(run);
+}
+
+void runq_hold(struct runq *q, bool hold) {
+        q->held = hold;
+}
+
+static void event_of(struct runq_action *a, struct event e) {
+        if (a->what != RUNQ_RECORD)
+                a->n_events = 0;
+        a->what = RUNQ_RECORD;
+        if (e.kind != EVENT_STEPPED)
+                e.exit_status = -1;
+        a->events[a->n_events++] = e;
+}
+
+static void record_end(struct runq_run *run, enum verdict verdict, struct runq_action *a) {
+        event_of(a, (struct event){.kind = EVENT_ENDED,
+                                   .verdict = verdict,
+                                   .cause = verdict == VERDICT_PASSED ? NULL : run->end_cause});
+}
+
+static void record_stepped(struct runq_run *run, struct runq_action *a) {
+        const struct runq_kept_result *k = &run->result;
+
+        event_of(a, (struct event){.kind = EVENT_STEPPED,
+                                   .step = run->step,
+                                   .verdict = k->verdict,
+                                   .cause = k->cause,
+                                   .exit_status = k->exit_status,
+                                   .signal = k->signal,
+                                   .elapsed_usec = k->elapsed_usec,
+                                   .streams = k->has_stream ? &k->stream : NULL,
+                                   .n_streams = k->has_stream ? 1 : 0});
+        /* The end is known with it: one write, one sync. */
+        if (k->verdict != VERDICT_PASSED)
+                record_end(run, k->verdict, a);
+        else if (run->step >= run->n_steps)
+                record_end(run, VERDICT_PASSED, a);
+}
+
+/* One run's next action; false when it has none now. */
+static bool run_next(struct runq *q, struct runq_run *run, uint64_t now_usec,
+                     struct runq_action *a) {
+        if (run->retry_usec > now_usec)
+                return false;
+        if (run->cancel_asked && !run->cancel_recorded) {
+                event_of(a, (struct event){.kind = EVENT_CANCEL, .by = run->cancel_by});
+                return true;
+        }
+        switch (run->phase) {
+        case RUNQ_WAITING:
+                if (run->cancel_asked) {
+                        run->end_verdict = VERDICT_CANCELLED;
+                } else if (now_usec >= run->expires_usec) {
+                        if (text_copy(&run->end_cause,
+                                      "its time to live ended while it waited in the queue") < 0)
+                                return false;
+                        run->end_verdict = VERDICT_NOT_RUN;
+                } else {
+                        if (q->held || q->n_on >= q->limits.slots)
+                                return false;
+                        run->step = 1;
+                        run_phase(q, run, RUNQ_STARTING);
+                        return run_next(q, run, now_usec, a);
+                }
+                run_phase(q, run, RUNQ_ENDING);
+                record_end(run, run->end_verdict, a);
+                return true;
+        case RUNQ_STARTING:
+                if (run->cancel_asked) {
+                        run->end_verdict = VERDICT_CANCELLED;
+                        run_phase(q, run, RUNQ_ENDING);
+                        record_end(run, run->end_verdict, a);
+                        return true;
+                }
+                event_of(a, (struct event){
+                                    .kind = EVENT_STARTED, .step = run->step, .of = run->n_steps});
+                return true;
+        case RUNQ_LAUNCHING:
+        case RUNQ_ADOPTING:
+                if (run->handed_out)
+                        return false;
+                run->handed_out = true;
+                a->what = run->phase == RUNQ_ADOPTING ? RUNQ_ADOPT : RUNQ_SPAWN;
+                return true;
+        case RUNQ_ON:
+                if (!run->cancel_asked || run->killed)
+                        return false;
+                run->killed = true;
+                a->what = RUNQ_KILL;
+                return true;
+        case RUNQ_STEPPING:
+                record_stepped(run, a);
+                return true;
+        case RUNQ_ENDING:
+                record_end(run, run->end_verdict, a);
+                return true;
+        case RUNQ_OVER:
+                return false;
+        }
+        return false;
+}
+
+static struct runq_run *next_to_retire(struct runq *q, uint64_t now_usec) {
+        struct runq_run *found = NULL;
+
+        if (q->retire_usec > now_usec)
+                return NULL;
+        q->retire_usec = USEC_NEVER;
+        list_foreach (at, &q->over) {
+                struct runq_run *run = run_at(at);
+                if (!found && run->retire_usec <= now_usec)
+                        found = run;
+                if (run->retire_usec < q->retire_usec)
+                        q->retire_usec = run->retire_usec;
+        }
+        return found;
+}
+
+enum runq_do runq_next(struct runq *q, uint64_t now_usec, struct runq_action *ret) {
+        *ret = (struct runq_action){.what = RUNQ_NOTHING};
+        list_foreach (at, &q->active) {
+                struct runq_run *run = run_at(at);
+                if (run_next(q, run, now_usec, ret)) {
+                        ret->run = run;
+                        ret->step = run->step;
+                        return ret->what;
+                }
+        }
+        ret->run = next_to_retire(q, now_usec);
+        if (ret->run)
+                ret->what = RUNQ_RETIRE;
+        return ret->what;
+}
+
+uint64_t runq_deadline(const struct runq *q) {
+        uint64_t min = q->retire_usec;
+
+        list_foreach (at, &q->active) {
+                const struct runq_run *run = run_at(at);
+                if (run->retry_usec > 0 && run->retry_usec < min)
+                        min = run->retry_usec;
+                else if (run->phase == RUNQ_WAITING && run->expires_usec < min)
+                        min = run->expires_usec;
+        }
+        return min;
+}
+
+struct runq_run *runq_first(const struct runq *q) {
+        if (!list_empty(&q->active))
+                return run_at(q->active.next);
+        return list_empty(&q->over) ? NULL : run_at(q->over.next);
+}
+
+struct runq_run *runq_after(const struct runq *q, const struct runq_run *run) {
+        if (run->link.next == &q->active)
+                return list_empty(&q->over) ? NULL : run_at(q->over.next);
+        return run->link.next == &q->over ? NULL : run_at(run->link.next);
+}
+
+struct runq_run *runq_on(const struct runq *q) {
+        list_foreach (at, &q->active)
+                if (phase_on(run_at(at)->phase))
+                        return run_at(at);
+        return NULL;
+}
+
+unsigned runq_count_on(const struct runq *q) {
+        return q->n_on;
+}
+
+unsigned runq_count_waiting(const struct runq *q) {
+        return q->n_waiting;
+}
