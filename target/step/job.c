@@ -1,0 +1,325 @@
+#include "target/step/job.h"
+
+#include "proto/base/clock.h"
+#include "proto/units.h"
+#include "target/step/child.h"
+#include "target/step/tree.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LEFTOVER_USEC USEC_PER_SEC /* for descendants to follow the main program */
+#define KILL_PASS_USEC (20 * USEC_PER_MSEC)
+#define STUCK_USEC (10 * USEC_PER_SEC) /* from the first SIGKILL until we call it stuck */
+#define DISK_RETRY_USEC (200 * USEC_PER_MSEC)
+#define DISK_USEC (30 * USEC_PER_SEC)   /* how long a full disk may hold the program */
+#define LOOK_USEC (250 * USEC_PER_MSEC) /* for N.kill, without inotify */
+
+struct course {
+        const struct job *job;
+        struct child *child;
+        struct step_exit end;
+        uint64_t started;
+        uint64_t heard;      /* last output */
+        uint64_t kill_at;    /* SIGKILL from then on */
+        uint64_t pass_at;    /* the next round of it */
+        uint64_t full_since; /* 0: the disk takes all */
+        bool exited;         /* the main program */
+        bool gone;           /* and everything else */
+        bool refused;        /* execve() failed: there was never a program */
+        bool lost;           /* the file takes no more: the rest of the output is lost */
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t now, uint64_t usec) {
+        return usec > USEC_NEVER - now ? USEC_NEVER : now + usec;
+}
+
+/* A sentence in the arena; without memory for it the cause must do. */
+#define say(c, ...) arena_printf((c)->job->arena, __VA_ARGS__)
+
+static void course_finish(struct course *c, uint64_t now, const char *cause, const char *text) {
+        if (c->end.cause || c->exited)
+                return;
+        c->end.cause = cause;
+        c->end.text = text;
+        c->kill_at = min_u64(c->kill_at, later(now, c->job->spec->grace_usec));
+        kill(-c->child->pid, SIGTERM);
+        kill(-c->child->pid, SIGCONT);
+        tree_signal(SIGTERM, c->child->pid);
+        tree_signal(SIGCONT, c->child->pid);
+}
+
+static void course_reap(struct course *c, uint64_t now) {
+        int status;
+        pid_t pid;
+
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid != c->child->pid)
+                        continue;
+                c->exited = true;
+                c->end.elapsed_usec = now - c->started;
+                if (WIFSIGNALED(status))
+                        c->end.signal = WTERMSIG(status);
+                else
+                        c->end.exit_status = WEXITSTATUS(status);
+                c->kill_at = min_u64(c->kill_at, later(now, LEFTOVER_USEC));
+        }
+        if (pid < 0 && errno == ECHILD)
+                c->gone = true;
+}
+
+/* Forever new descendants cannot outrun this for long: each round stops, kills, and sees the next. */
+static void course_kill(struct course *c, uint64_t now) {
+        char who[64];
+
+        if (now < c->kill_at || now < c->pass_at || c->gone)
+                return;
+        if (!c->exited)
+                kill(-c->child->pid, SIGKILL);
+        tree_signal(SIGSTOP, 0);
+        tree_signal(SIGKILL, 0);
+        c->pass_at = now + KILL_PASS_USEC;
+        if (now - c->kill_at < STUCK_USEC)
+                return;
+        tree_describe(who, sizeof(who));
+        c->gone = true;
+        if (!c->exited)
+                c->end.elapsed_usec = now - c->started;
+        if (!c->end.cause)
+                c->end.cause = "internal";
+        c->end.text = say(c, "%s%sprocess %s cannot be killed: it may be stuck in the kernel",
+                          c->end.text ? c->end.text : "", c->end.text ? "; " : "", who);
+}
+
+static void course_lose(struct course *c, uint64_t now, int error) {
+        const char *text;
+
+        c->lost = true;
+        if (error == 0)
+                text = say(c, "the disk stayed full for %u s; output after byte %ju is lost",
+                           (unsigned)(DISK_USEC / USEC_PER_SEC), (uintmax_t)c->job->record->size);
+        else
+                text = say(c, "the output could not be written (%s); it is lost after byte %ju",
+                           strerror(error), (uintmax_t)c->job->record->size);
+        course_finish(c, now, "disk", text);
+        if (c->end.text == text)
+                return;
+        /* It was ending already. Whatever the reason, bytes are missing, and that is said. */
+        c->end.text = c->end.text ? say(c, "%s; %s", c->end.text, text) : text;
+        if (!c->end.cause)
+                c->end.cause = "disk";
+}
+
+/* Returns true when there may be more to read at once. */
+static bool course_listen(struct course *c, uint64_t now) {
+        struct record *record = c->job->record;
+        int r;
+
+        if (c->lost)
+                return false;
+        r = c->full_since ? record_push(record) : record_pull(record, c->child->out);
+        if (r == RECORD_DRY)
+                return false;
+        c->heard = now;
+        if (r == RECORD_FULL) {
+                if (!c->full_since)
+                        c->full_since = now;
+                if (now - c->full_since >= DISK_USEC)
+                        course_lose(c, now, 0);
+                return false;
+        }
+        if (r < 0) {
+                course_lose(c, now, -r);
+                return false;
+        }
+        c->full_since = 0;
+        return true;
+}
+
+static const char *say_limit(const struct course *c, const char *what, uint64_t usec) {
+        CLEANUP(buf_done) struct buf text = {0};
+
+        units_print_duration(&text, usec);
+        return say(c, "%s %s", what, buf_text(&text));
+}
+
+static void course_limits(struct course *c, uint64_t now) {
+        const struct step_spec *spec = c->job->spec;
+        uint64_t limit = spec->timeout_usec, silence = spec->silence_usec;
+
+        if (c->end.cause || c->exited)
+                return;
+        if (limit && now - c->started >= limit)
+                course_finish(c, now, "timeout", say_limit(c, "it took longer than", limit));
+        else if (silence && !c->full_since && now - c->heard >= silence)
+                course_finish(c, now, "silence", say_limit(c, "it printed nothing for", silence));
+}
+
+static void course_signals(struct course *c, uint64_t now) {
+        struct signalfd_siginfo info;
+        bool asked = false;
+
+        while (read(c->job->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+                asked |= info.ssi_signo == SIGTERM;
+        if (asked)
+                course_finish(c, now, "cancelled", "rota-step was told to end (SIGTERM)");
+        course_reap(c, now);
+}
+
+static void course_wishes(struct course *c, uint64_t now) {
+        char events[4096];
+
+        while (c->job->watch_fd >= 0 && read(c->job->watch_fd, events, sizeof(events)) > 0)
+                ;
+        if (access(c->job->kill_name, F_OK) == 0)
+                course_finish(c, now, "cancelled", "it was cancelled");
+}
+
+static const char *not_executed(const struct course *c, const struct child_failure *f) {
+        const struct step_spec *spec = c->job->spec;
+        const char *program = spec->argv[0];
+
+        if (f->place == CHILD_CWD)
+                return say(c, "cannot enter directory %s: %s", spec->cwd, strerror(f->error));
+        if (f->place == CHILD_SETUP)
+                return say(c, "cannot prepare to execute %s: %s", program, strerror(f->error));
+        if (f->error == ELIBBAD)
+                return say(c, "%s is there, but the interpreter that it names is not", program);
+        if (f->error == ENOEXEC)
+                return say(c, "%s is no program, nor a script with #! in its first line", program);
+        if (f->error == ENOENT && strchr(program, '/'))
+                return say(c, "there is no program %s", program);
+        if (f->error == ENOENT)
+                return say(c, "there is no program %s in %s", program, child_path(spec));
+        return say(c, "cannot execute %s: %s", program, strerror(f->error));
+}
+
+static void course_executed(struct course *c) {
+        struct child_failure f;
+
+        if (child_failed(c->child, &f) != 1)
+                return;
+        c->refused = true;
+        c->end.cause = f.place == CHILD_EXEC && f.error == ENOENT ? "missing" : "exec";
+        c->end.text = not_executed(c, &f);
+}
+
+static uint64_t course_deadline(const struct course *c, uint64_t now) {
+        const struct step_spec *spec = c->job->spec;
+        uint64_t at = USEC_NEVER;
+
+        if (!c->exited && !c->end.cause) {
+                if (spec->timeout_usec)
+                        at = min_u64(at, later(c->started, spec->timeout_usec));
+                if (spec->silence_usec && !c->full_since)
+                        at = min_u64(at, later(c->heard, spec->silence_usec));
+                if (c->job->watch_fd < 0)
+                        at = min_u64(at, now + LOOK_USEC);
+        }
+        if (!c->gone && c->kill_at != USEC_NEVER)
+                at = min_u64(at, c->kill_at > c->pass_at ? c->kill_at : c->pass_at);
+        if (c->full_since && !c->lost)
+                at = min_u64(at, now + DISK_RETRY_USEC);
+        return at;
+}
+
+static int course_wait(struct course *c, uint64_t *ret_now, struct pollfd fds[static 4]) {
+        uint64_t now = clock_monotonic_usec(), at = course_deadline(c, now);
+        struct timespec ts, *wait = NULL;
+
+        fds[0] = (struct pollfd){.fd = c->job->signal_fd, .events = POLLIN};
+        fds[1] = (struct pollfd){.fd = c->job->watch_fd, .events = POLLIN};
+        fds[2] = (struct pollfd){.fd = c->full_since || c->lost ? -1 : c->child->out,
+                                 .events = POLLIN};
+        fds[3] = (struct pollfd){.fd = c->child->failed, .events = POLLIN};
+        if (at != USEC_NEVER) {
+                uint64_t usec = at > now ? at - now : 0;
+
+                ts.tv_sec = (time_t)min_u64(usec / USEC_PER_SEC, INT32_MAX);
+                ts.tv_nsec = (long)(usec % USEC_PER_SEC) * 1000;
+                wait = &ts;
+        }
+        if (ppoll(fds, 4, wait, NULL) < 0 && errno != EINTR)
+                return -errno;
+        *ret_now = clock_monotonic_usec();
+        return 0;
+}
+
+static int course_turn(struct course *c) {
+        struct pollfd fds[4] = {0};
+        uint64_t now = 0;
+        int r;
+
+        r = course_wait(c, &now, fds);
+        if (r < 0)
+                return r;
+        if (fds[3].revents)
+                course_executed(c);
+        if (fds[2].revents || c->full_since)
+                course_listen(c, now);
+        if (fds[0].revents)
+                course_signals(c, now);
+        if (fds[1].revents || c->job->watch_fd < 0)
+                course_wishes(c, now);
+        course_limits(c, now);
+        course_kill(c, now);
+        return 0;
+}
+
+/* Nobody writes any more; what the kernel holds is all there will be. */
+static int course_drain(struct course *c) {
+        for (;;) {
+                struct pollfd pause = {.fd = c->job->signal_fd, .events = 0};
+
+                if (course_listen(c, clock_monotonic_usec()))
+                        continue;
+                if (c->lost || !c->full_since)
+                        return 0;
+                if (poll(&pause, 1, (int)(DISK_RETRY_USEC / USEC_PER_MSEC)) < 0 && errno != EINTR)
+                        return -errno;
+        }
+}
+
+int job_run(const struct job *job, struct step_exit *ret) {
+        CLEANUP(child_done) struct child child = {.pid = -1, .out = -1, .hold = -1, .failed = -1};
+        struct course c = {
+                .job = job,
+                .child = &child,
+                .end = {.exit_status = -1},
+                .kill_at = USEC_NEVER,
+        };
+        int r;
+
+        c.started = c.heard = clock_monotonic_usec();
+        r = child_start(&child, job->spec, job->arena);
+        if (r < 0)
+                return r;
+        course_wishes(&c, c.started);
+        while (!c.gone && r == 0)
+                r = course_turn(&c);
+        if (r < 0) {
+                tree_signal(SIGKILL, 0);
+                return r;
+        }
+        course_executed(&c);
+        r = course_drain(&c);
+        if (r < 0)
+                return r;
+        if (c.refused) {
+                c.end.exit_status = -1;
+                c.end.signal = 0;
+        }
+        *ret = c.end;
+        return 0;
+}
