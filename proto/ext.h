@@ -116,6 +116,6 @@ size_t router_features(const struct router *r, const char *const **ret);
 /* <iq type='…' to='…' id='…'>payload</iq>, as text. */
 int ext_write_iq(struct buf *out, enum ext_kind kind, const char *to, const char *id,
                  const struct element *e, const void *payload);
-/* <message to='…' type='…' id='…'>; @type NULL: normal. Payloads follow between, then ext_end_message(). */
+/* <message to='…' type='…' id='…'>payload</message>, as text. @type NULL: normal. */
 int ext_write_message(struct buf *out, const char *to, const char *type, const char *id,
                       const struct element *e, const void *payload);
