@@ -4,7 +4,7 @@
  *   controller                                          target
  *    | <iq get><challenge/></iq>                          |
  *    |--------------------------------------------------->|
- *    | <challenge nonce='32 bytes, hex' boot state run owner simulated/> |  good for 10 s, once, for this
+ *    | <challenge nonce='32 bytes, hex' boot busy run owner simulated/> |  good for 10 s, once, for this
  *    |<---------------------------------------------------|  full JID, connection and boot
  *    | <iq set><reboot nonce boot mode reason/></iq>      |
  *    |--------------------------------------------------->|
@@ -20,6 +20,7 @@
 
 #define NS_ROTA_POWER "urn:rota:power:1"
 #define POWER_NONCE_HEX 64
+#define POWER_BOOT_MAX 63
 
 struct power_ask {
         char unused;
@@ -44,7 +45,7 @@ struct power_reboot {
         const char *nonce;
         const char *boot;
         int mode; /* enum power_mode */
-        const char *reason;
+        const char *reason; /* at most 255 bytes, as `by`; see text_fit() */
         const char *by;
 };
 

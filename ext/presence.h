@@ -21,6 +21,8 @@
 #include "proto/ext.h"
 
 #define NS_ROTA_PRESENCE "urn:rota:presence:1"
+#define PRESENCE_LABELS_MAX 64
+#define PRESENCE_BOOT_MAX 63
 
 enum presence_role {
         PRESENCE_TARGET,
@@ -53,7 +55,7 @@ struct presence_label {
 
 struct presence {
         int role;  /* enum presence_role */
-        int state; /* enum presence_state */
+        int state; /* enum presence_state; -1 from a controller */
         const char *boot;
         const char *sid;
         uint64_t queue; /* runs that wait */
@@ -68,11 +70,13 @@ struct presence {
 /* "ready" "busy" …; NULL beyond the enum. */
 const char *presence_state_name(enum presence_state s);
 
-/* The whole <presence/>. @caps_ver: base64 of caps_ver(); @status may be NULL. */
+/* The whole <presence/>. @caps_ver: as caps_ver() made it, NULL for none; @status may be NULL. Texts for people are
+ * cut to what a peer accepts; the rest must keep to its limits. */
 int presence_write(struct buf *out, const struct presence *p, const char *status,
                    const char *caps_node, const char *caps_ver);
 
 struct presence_ops {
+        /* A target's state and boot are there, and everybody's sid. */
         int (*announced)(void *userdata, const struct ext_request *rq, const struct presence *p);
 };
 

@@ -17,6 +17,10 @@
 #include "proto/ext.h"
 
 #define NS_ROTA_RUN "urn:rota:run:1"
+#define NS_JSON "urn:xmpp:json:0"
+#define RUN_PLAN_MAX 65536                        /* bytes */
+#define RUN_TTL_MAX (UINT64_C(10) * 366 * 86400) /* seconds */
+#define RUN_REFUSED_TEXT_MAX 1024
 
 struct run_plan {
         const char *text;
@@ -47,7 +51,7 @@ enum run_refusal {
 struct run_refused {
         const char *run;
         int why; /* enum run_refusal */
-        const char *text; /* a sentence */
+        const char *text; /* a sentence; text_fit() it, since it may quote what the peer sent */
 };
 
 const char *run_refusal_name(enum run_refusal why);

@@ -21,6 +21,7 @@
 
 #define NS_ROTA_STREAM "urn:rota:stream:1"
 #define STREAM_CHUNK_MAX 49152 /* raw bytes in one chunk */
+#define STREAM_SYNC_MAX 4096   /* streams, and runs, in one sync */
 
 struct stream_chunk {
         const char *run;
