@@ -429,26 +429,44 @@ static void printer_line(struct printer *p) {
                 buf_puts(p->out, "  ");
 }
 
+struct attr {
+        const char *name;
+        const char *value;
+};
+
+static int attr_compare(const void *left, const void *right) {
+        const struct attr *a = left, *b = right;
+
+        return strcmp(a->name, b->name);
+}
+
+/* By name: the tree keeps them in the order of a hash. */
+static int printer_attrs(struct printer *p, xmpp_stanza_t *node) {
+        int n = xmpp_stanza_get_attribute_count(node);
+        CLEANUP(mem_free) struct attr *attrs = NULL;
+
+        if (n <= 0)
+                return 0;
+        attrs = calloc((size_t)n, sizeof(*attrs));
+        if (!attrs)
+                return -ENOMEM;
+        n = xmpp_stanza_get_attributes(node, (const char **)attrs, n * 2) / 2;
+        qsort(attrs, (size_t)n, sizeof(*attrs), attr_compare);
+        for (int i = 0; i < n; i++)
+                if (strcmp(attrs[i].name, "xmlns") != 0)
+                        put_attr(p->out, attrs[i].name, attrs[i].value);
+        return 0;
+}
+
 static int printer_open(struct printer *p, xmpp_stanza_t *node) {
         xmpp_stanza_t *parent = printer_top(p);
         const char *parent_ns = parent ? xml_ns(xml_of(parent)) : "";
-        int n = xmpp_stanza_get_attribute_count(node);
-        CLEANUP(mem_free) const char **attrs = NULL;
 
         buf_putc(p->out, '<');
         buf_puts(p->out, xml_name(xml_of(node)));
         if (strcmp(xml_ns(xml_of(node)), parent_ns) != 0)
                 put_attr(p->out, "xmlns", xml_ns(xml_of(node)));
-        if (n <= 0)
-                return 0;
-        attrs = calloc((size_t)n * 2, sizeof(*attrs));
-        if (!attrs)
-                return -ENOMEM;
-        n = xmpp_stanza_get_attributes(node, attrs, n * 2);
-        for (int i = 0; i + 1 < n; i += 2)
-                if (strcmp(attrs[i], "xmlns") != 0)
-                        put_attr(p->out, attrs[i], attrs[i + 1]);
-        return 0;
+        return printer_attrs(p, node);
 }
 
 static void printer_close(struct printer *p, xmpp_stanza_t *node) {
