@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,7 +19,7 @@
 #define STUCK_USEC (10 * USEC_PER_SEC) /* from the first SIGKILL until we call it stuck */
 #define DISK_RETRY_USEC (200 * USEC_PER_MSEC)
 #define DISK_USEC (30 * USEC_PER_SEC)   /* how long a full disk may hold the program */
-#define LOOK_USEC (250 * USEC_PER_MSEC) /* for N.kill, without inotify */
+#define LOOK_USEC (250 * USEC_PER_MSEC) /* for N.kill, when nobody tells */
 
 struct course {
         const struct job *job;
@@ -166,24 +165,24 @@ static void course_limits(struct course *c, uint64_t now) {
                 course_finish(c, now, "silence", say_limit(c, "it printed nothing for", silence));
 }
 
+static void course_wishes(struct course *c, uint64_t now) {
+        if (access(c->job->kill_name, F_OK) == 0)
+                course_finish(c, now, "cancelled", "it was cancelled");
+}
+
 static void course_signals(struct course *c, uint64_t now) {
         struct signalfd_siginfo info;
-        bool asked = false;
+        bool asked = false, changed = false;
 
-        while (read(c->job->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        while (read(c->job->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
                 asked |= info.ssi_signo == SIGTERM;
+                changed |= info.ssi_signo == SIGIO;
+        }
+        if (changed)
+                course_wishes(c, now);
         if (asked)
                 course_finish(c, now, "cancelled", "rota-step was told to end (SIGTERM)");
         course_reap(c, now);
-}
-
-static void course_wishes(struct course *c, uint64_t now) {
-        char events[4096];
-
-        while (c->job->watch_fd >= 0 && read(c->job->watch_fd, events, sizeof(events)) > 0)
-                ;
-        if (access(c->job->kill_name, F_OK) == 0)
-                course_finish(c, now, "cancelled", "it was cancelled");
 }
 
 static const char *not_executed(const struct course *c, const struct child_failure *f) {
@@ -224,7 +223,7 @@ static uint64_t course_deadline(const struct course *c, uint64_t now) {
                         at = min_u64(at, later(c->started, spec->timeout_usec));
                 if (spec->silence_usec && !c->full_since)
                         at = min_u64(at, later(c->heard, spec->silence_usec));
-                if (c->job->watch_fd < 0)
+                if (!c->job->watched)
                         at = min_u64(at, now + LOOK_USEC);
         }
         if (!c->gone && c->kill_at != USEC_NEVER)
@@ -234,15 +233,14 @@ static uint64_t course_deadline(const struct course *c, uint64_t now) {
         return at;
 }
 
-static int course_wait(struct course *c, uint64_t *ret_now, struct pollfd fds[static 4]) {
+static int course_wait(struct course *c, uint64_t *ret_now, struct pollfd fds[static 3]) {
         uint64_t now = clock_monotonic_usec(), at = course_deadline(c, now);
         struct timespec ts, *wait = NULL;
 
         fds[0] = (struct pollfd){.fd = c->job->signal_fd, .events = POLLIN};
-        fds[1] = (struct pollfd){.fd = c->job->watch_fd, .events = POLLIN};
-        fds[2] = (struct pollfd){.fd = c->full_since || c->lost ? -1 : c->child->out,
+        fds[1] = (struct pollfd){.fd = c->full_since || c->lost ? -1 : c->child->out,
                                  .events = POLLIN};
-        fds[3] = (struct pollfd){.fd = c->child->failed, .events = POLLIN};
+        fds[2] = (struct pollfd){.fd = c->child->failed, .events = POLLIN};
         if (at != USEC_NEVER) {
                 uint64_t usec = at > now ? at - now : 0;
 
@@ -250,27 +248,27 @@ static int course_wait(struct course *c, uint64_t *ret_now, struct pollfd fds[st
                 ts.tv_nsec = (long)(usec % USEC_PER_SEC) * 1000;
                 wait = &ts;
         }
-        if (ppoll(fds, 4, wait, NULL) < 0 && errno != EINTR)
+        if (ppoll(fds, 3, wait, NULL) < 0 && errno != EINTR)
                 return -errno;
         *ret_now = clock_monotonic_usec();
         return 0;
 }
 
 static int course_turn(struct course *c) {
-        struct pollfd fds[4] = {0};
+        struct pollfd fds[3] = {0};
         uint64_t now = 0;
         int r;
 
         r = course_wait(c, &now, fds);
         if (r < 0)
                 return r;
-        if (fds[3].revents)
+        if (fds[2].revents)
                 course_executed(c);
-        if (fds[2].revents || c->full_since)
+        if (fds[1].revents || c->full_since)
                 course_listen(c, now);
         if (fds[0].revents)
                 course_signals(c, now);
-        if (fds[1].revents || c->job->watch_fd < 0)
+        if (!c->job->watched)
                 course_wishes(c, now);
         course_limits(c, now);
         course_kill(c, now);

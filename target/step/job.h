@@ -16,9 +16,9 @@ struct job {
         const struct step_spec *spec;
         struct arena *arena;
         struct record *record;
-        const char *kill_name; /* "2.kill" in the working directory, and */
-        int watch_fd;          /* inotify on that directory; -1: looked at now and then */
-        int signal_fd;         /* SIGCHLD and SIGTERM */
+        const char *kill_name; /* "2.kill" in the working directory */
+        bool watched;  /* SIGIO says that the directory changed; else we look now and then */
+        int signal_fd; /* SIGCHLD, SIGTERM and SIGIO */
 };
 
 /* Fills what it knows of @ret (all but size and hash; strings in the arena). Returns 0 or -errno. */

@@ -9,7 +9,7 @@
  *   2.spec        what step 2 is to do, written by the daemon before it starts rota-step (JSON, below)
  *   2.out         everything the step printed, appended by rota-step and nobody else
  *   2.lock        rota-step holds a POSIX write lock (fcntl F_SETLK) on it while it lives; F_GETLK tells its pid
- *   2.kill        created by the daemon to ask for the end (content: "cancelled"); rota-step watches for it with inotify
+ *   2.kill        created by the daemon to ask for the end (content: "cancelled"); rota-step watches for it with dnotify
  *   2.exit        the exit record, one JSON object, written to 2.exit.tmp, fsync, renamed, directory fsync'ed
  *
  *   rota-step RUNDIR STEP        (argv; everything else is in the spec)
