@@ -277,10 +277,12 @@ void runq_record_failed(struct runq *q, struct runq_run *run, uint64_t now_usec)
                         q->retire_usec = run->retire_usec;
         } else {
                 run->retry_usec = now_usec + RETRY_USEC;
+                run->handed_out = false;
         }
 }
 
 void runq_spawned(struct runq *q, struct runq_run *run, unsigned step) {
+        run->retry_usec = 0;
         if (run->step == step && (run->phase == RUNQ_LAUNCHING || run->phase == RUNQ_ADOPTING))
                 run_phase(q, run, RUNQ_ON);
 }
@@ -317,6 +319,7 @@ int runq_exited(struct runq *q, struct runq_run *run, unsigned step, const struc
         if (run->step != step ||
             (run->phase != RUNQ_ADOPTING && run->phase != RUNQ_LAUNCHING && run->phase != RUNQ_ON))
                 return 0;
+        run->retry_usec = 0;
         result_clear(k);
         if (text_copy(&k->cause, r->cause) < 0)
                 return -ENOMEM;

@@ -444,6 +444,12 @@ int rundir_sync(struct rundir *d, const char *run, const char *name) {
         return fdatasync(fd) < 0 ? -errno : 0;
 }
 
+void rundir_write_back(struct rundir *d, const char *run, const char *name) {
+        CLEANUP(fd_close) int fd = -1;
+        if (run_file(d, run, name, O_RDONLY, &fd) == 0)
+                sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 int rundir_has(struct rundir *d, const char *run, const char *name, uint64_t *ret_size) {
         char path[ID_MAX + 64];
         struct stat st;
@@ -533,8 +539,7 @@ int rundir_plan(struct rundir *d, const char *run, struct arena *a, struct json_
 }
 
 int rundir_delivered(struct rundir *d, const char *run) {
-        int r = file_create(d, run, "delivered", "", 0, true);
-        return r < 0 ? r : dir_sync(d, run);
+        return file_create(d, run, "delivered", "", 0, false);
 }
 
 int rundir_retire(struct rundir *d, const char *run) {

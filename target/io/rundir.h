@@ -69,6 +69,8 @@ int rundir_append(struct rundir *d, const char *run, uint64_t offset, const stru
 /* Creates or replaces a small file, not synced. */
 int rundir_write(struct rundir *d, const char *run, const char *name, const struct buf *content);
 int rundir_sync(struct rundir *d, const char *run, const char *name);
+/* Asks the kernel to begin writing the file back, without waiting. */
+void rundir_write_back(struct rundir *d, const char *run, const char *name);
 /* 1 when it exists, 0 when not, -errno. @ret_size may be NULL. */
 int rundir_has(struct rundir *d, const char *run, const char *name, uint64_t *ret_size);
 /* Bytes read, fewer at the end of the file; -errno. The file stays open for the next call. */
@@ -83,6 +85,7 @@ void rundir_rest(struct rundir *d);
 int rundir_plan(struct rundir *d, const char *run, struct arena *a, struct json_doc **ret_doc,
                 struct plan *ret);
 
+/* Not synced: were it lost, the owner would say it again. */
 int rundir_delivered(struct rundir *d, const char *run);
 /* Tombstone first, durable; then the directory goes. */
 int rundir_retire(struct rundir *d, const char *run);

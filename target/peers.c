@@ -1,0 +1,301 @@
+/*
+ * Streams to controllers: for each full JID that asked (sync), a sender that knows what it lacks.
+ *
+ * A peer comes into being by its sync and ends with its presence, its connection or ours. It gets the runs of its own
+ * account. Bytes are read from the files when they are sent; nothing is buffered but what the link has taken.
+ */
+#include "ext/stream.h"
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/jid.h"
+#include "proto/stream_sender.h"
+#include "target/target.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MESSAGE_RAW_MAX                                                                            \
+        65536 /* raw bytes in one message: base64 of it is well below the servers' limit */
+#define PIECE_SIZE STREAM_CHUNK_MAX
+
+struct peer {
+        struct list link;
+        char full[JID_SIZE];
+        char bare[JID_SIZE];
+        struct sender *sender;
+};
+
+static struct peer *peer_at(const struct list *l) {
+        return list_entry(l, struct peer, link);
+}
+
+static struct peer *peer_free(struct peer *p) {
+        if (!p)
+                return NULL;
+        list_remove(&p->link);
+        sender_free(p->sender);
+        free(p);
+        return NULL;
+}
+DEFINE_CLEANUP_FREE(struct peer, peer_free)
+
+static struct peer *peer_find(const struct target *t, const char *full) {
+        list_foreach (at, &t->peers)
+                if (strcmp(peer_at(at)->full, full) == 0)
+                        return peer_at(at);
+        return NULL;
+}
+
+void peers_drop(struct target *t, const char *from) {
+        list_foreach_safe (at, &t->peers)
+                if (!from || strcmp(peer_at(at)->full, from) == 0)
+                        peer_free(peer_at(at));
+}
+
+void peers_revoke(struct target *t) {
+        list_foreach_safe (at, &t->peers)
+                if (target_role_of(t, peer_at(at)->full) < ROLE_VIEW)
+                        peer_free(peer_at(at));
+}
+
+bool peers_present(const struct target *t, const char *owner) {
+        list_foreach (at, &t->peers)
+                if (strcmp(peer_at(at)->bare, owner) == 0)
+                        return true;
+        return false;
+}
+
+static int peer_new(struct target *t, const char *from, struct peer **ret) {
+        CLEANUP(peer_free) struct peer *p = NULL;
+        size_t n = 0;
+        int r;
+
+        list_foreach (at, &t->peers)
+                n++;
+        if (n >= PEERS_MAX)
+                return -ENOBUFS;
+        p = calloc(1, sizeof(*p));
+        if (!p)
+                return -ENOMEM;
+        list_init(&p->link);
+        snprintf(p->full, sizeof(p->full), "%s", from);
+        if (jid_bare(from, p->bare) != 0)
+                return -EINVAL;
+        r = sender_new(&p->sender, NULL);
+        if (r < 0)
+                return r;
+        list_append(&t->peers, &p->link);
+        *ret = TAKE(p);
+        return 0;
+}
+
+static int open_at(struct peer *p, const char *run, const char *stream, uint64_t next,
+                   uint64_t size) {
+        int r = sender_open(p->sender, run, stream, next, size);
+        if (r == SENDER_BAD_ACK) {
+                /* A power cut took bytes here that the peer has durably: nothing to add to them. */
+                log_warning("run %s: %s has %ju bytes of %s, we have %ju left", run, p->full,
+                            (uintmax_t)next, stream, (uintmax_t)size);
+                r = sender_open(p->sender, run, stream, size, size);
+        }
+        return r;
+}
+
+static uint64_t have_next(const struct stream_sync *m, const char *run, const char *stream) {
+        for (size_t i = 0; i < m->n_have; i++)
+                if (strcmp(m->have[i].run, run) == 0 && strcmp(m->have[i].stream, stream) == 0)
+                        return m->have[i].next;
+        return 0;
+}
+
+static int open_run(struct target *t, struct peer *p, const struct runq_run *run,
+                    const struct stream_sync *m) {
+        char name[32];
+        int r = open_at(p, run->id, "events", have_next(m, run->id, "events"),
+                        work_events_size(t, run));
+
+        for (unsigned step = 1; step <= run->step && r == 0; step++) {
+                uint64_t size = 0;
+                snprintf(name, sizeof(name), "%u.out", step);
+                if (rundir_has(t->rundir, run->id, name, &size) > 0)
+                        r = open_at(p, run->id, name, have_next(m, run->id, name), size);
+        }
+        return r;
+}
+
+static void mark_delivered(struct target *t, struct runq_run *run) {
+        int r;
+
+        if (!runq_delivered(t->runq, run, target_now()))
+                return;
+        r = rundir_delivered(t->rundir, run->id);
+        if (r < 0)
+                log_warning("cannot mark run %s as delivered: %s", run->id, strerror(-r));
+}
+
+int peers_sync(struct target *t, const char *from, const struct stream_sync *m) {
+        struct peer *p = NULL;
+        int r;
+
+        peers_drop(t, from);
+        r = peer_new(t, from, &p);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < m->n_done; i++)
+                peers_done(t, from, m->done[i].run);
+        for (struct runq_run *run = runq_first(t->runq); run && r == 0;
+             run = runq_after(t->runq, run)) {
+                if (strcmp(run->owner, p->bare) == 0 && run->retire_usec == USEC_NEVER)
+                        r = open_run(t, p, run, m);
+        }
+        if (r < 0)
+                peer_free(p);
+        target_kick(t);
+        return r;
+}
+
+void peers_done(struct target *t, const char *from, const char *id) {
+        struct peer *p = peer_find(t, from);
+        struct runq_run *run = runq_find(t->runq, id);
+
+        if (p)
+                sender_close_run(p->sender, id);
+        if (run && run->phase == RUNQ_OVER && jid_same_bare(from, run->owner))
+                mark_delivered(t, run);
+}
+
+static bool all_drained(const struct peer *p, const struct runq_run *run) {
+        char name[32];
+
+        if (!sender_drained(p->sender, run->id, "events"))
+                return false;
+        for (unsigned step = 1; step <= run->step; step++) {
+                snprintf(name, sizeof(name), "%u.out", step);
+                if (!sender_drained(p->sender, run->id, name))
+                        return false;
+        }
+        return true;
+}
+
+void peers_acked(struct target *t, const char *from, const struct stream_ack *m) {
+        struct peer *p = peer_find(t, from);
+        struct runq_run *run = runq_find(t->runq, m->run);
+        int r;
+
+        if (!p || !run)
+                return;
+        r = m->again ? sender_rewind(p->sender, m->run, m->stream, m->next, target_now())
+                     : sender_acked(p->sender, m->run, m->stream, m->next, target_now());
+        if (r == SENDER_BAD_ACK)
+                log_warning("run %s: %s acknowledges %ju bytes of %s, more than there are", m->run,
+                            from, (uintmax_t)m->next, m->stream);
+        else if (run->phase == RUNQ_OVER && jid_same_bare(from, run->owner) &&
+                 run->retire_usec == USEC_NEVER && all_drained(p, run))
+                mark_delivered(t, run);
+        target_kick(t);
+}
+
+void peers_opened(struct target *t, const struct runq_run *run, const char *stream, uint64_t size) {
+        list_foreach_safe (at, &t->peers) {
+                struct peer *p = peer_at(at);
+                if (strcmp(p->bare, run->owner) == 0 && open_at(p, run->id, stream, 0, size) < 0)
+                        peer_free(p);
+        }
+        target_kick(t);
+}
+
+void peers_grew(struct target *t, const struct runq_run *run, const char *stream, uint64_t size) {
+        list_foreach (at, &t->peers)
+                if (strcmp(peer_at(at)->bare, run->owner) == 0)
+                        sender_grew(peer_at(at)->sender, run->id, stream, size, target_now());
+        target_kick(t);
+}
+
+void peers_retired(struct target *t, const char *run) {
+        list_foreach (at, &t->peers)
+                sender_close_run(peer_at(at)->sender, run);
+}
+
+/* Appends one chunk. Returns 1 when the file cannot be read as expected: it is left out. */
+static int put_chunk(struct target *t, struct xml_writer *w, const struct sender_chunk *c) {
+        struct stream_chunk chunk = {
+                .run = c->run, .stream = c->stream, .offset = c->offset, .size = c->size};
+        enum codec_kind kind = CODEC_RAW;
+        ssize_t n = rundir_read(t->rundir, c->run, c->stream, c->offset, t->piece, c->size);
+        int r;
+
+        if (n != (ssize_t)c->size) {
+                log_error("run %s: cannot read %u bytes of %s at %ju: %s", c->run, c->size,
+                          c->stream, (uintmax_t)c->offset,
+                          n < 0 ? strerror((int)-n) : "the file is shorter than it was");
+                return 1;
+        }
+        r = codec_pack(t->codec, (struct bytes){.data = t->piece, .size = c->size}, &kind,
+                       &chunk.data);
+        if (r < 0)
+                return r;
+        chunk.codec = (int)kind;
+        return fields_write(&stream_chunk_element, &chunk, w);
+}
+
+/* One message to @p. Returns whether there was anything to send. */
+static bool send_message(struct target *t, struct peer *p, uint64_t now_usec) {
+        struct sender_chunk c;
+        struct xml_writer w;
+        size_t raw = 0, n = 0;
+
+        while (raw < MESSAGE_RAW_MAX && sender_next(p->sender, now_usec, &c) == SENDER_CHUNK) {
+                if (c.size > PIECE_SIZE)
+                        break;
+                if (n++ == 0) {
+                        xml_writer_init(&w, &t->out);
+                        xml_begin(&w, "message", NULL);
+                        xml_put(&w, "to", p->full);
+                        xml_put(&w, "type", "headline");
+                }
+                if (put_chunk(t, &w, &c) != 0)
+                        break;
+                raw += c.size;
+        }
+        if (n == 0)
+                return false;
+        xml_end(&w);
+        target_send(t);
+        return raw > 0;
+}
+
+bool peers_pump(struct target *t, uint64_t now_usec) {
+        bool sent = false, more = true;
+
+        if (!link_online(t->link) || list_empty(&t->peers))
+                return false;
+        if (!t->piece) {
+                t->piece = malloc(PIECE_SIZE);
+                if (!t->piece)
+                        return false;
+        }
+        while (more) {
+                more = false;
+                list_foreach (at, &t->peers) {
+                        if (link_full(t->link))
+                                return sent;
+                        more |= send_message(t, peer_at(at), now_usec);
+                }
+                sent |= more;
+        }
+        return sent;
+}
+
+uint64_t peers_deadline(const struct target *t, uint64_t now_usec) {
+        uint64_t min = USEC_NEVER;
+
+        if (link_online(t->link) && !link_full(t->link))
+                list_foreach (at, &t->peers) {
+                        uint64_t at_usec = sender_deadline(peer_at(at)->sender, now_usec);
+                        if (at_usec < min)
+                                min = at_usec;
+                }
+        return min;
+}

@@ -1,0 +1,23 @@
+/*
+ * What the target's rooms are served with: one serve_*.c for each group, bound in rooms.c.
+ */
+#pragma once
+
+#include "ext/disco.h"
+#include "ext/ping.h"
+#include "ext/power.h"
+#include "ext/presence.h"
+#include "ext/run.h"
+#include "ext/stream.h"
+#include "ext/time.h"
+#include "ext/version.h"
+#include "target/target.h"
+
+extern const struct disco_ops target_disco_ops;
+extern const struct version_ops target_version_ops;
+extern const struct time_ops target_time_ops;
+extern const struct ping_ops target_ping_ops;
+extern const struct presence_ops target_presence_ops;
+extern const struct run_ops target_run_ops;
+extern const struct stream_ops target_stream_ops;
+extern const struct power_ops target_power_ops;

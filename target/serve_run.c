@@ -1,0 +1,228 @@
+/* Runs: submitted and cancelled. Every refusal is answered with the reason; acceptance is the run's first event. */
+#include "target/serve.h"
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/jid.h"
+#include "proto/units.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void refuse(struct target *t, const char *to, const char *run, enum run_refusal why,
+                   const char *text) {
+        const struct run_refused m = {.run = run, .why = (int)why, .text = text};
+        const struct log_field fields[] = {
+                {"ROTA_RUN",  run },
+                {"ROTA_PEER", to  },
+                {NULL,        NULL}
+        };
+
+        log_line(LOG_LEVEL_NOTICE, fields, "run %s of %s is refused: %s", run, to, text);
+        ext_write_message(&t->out, to, NULL, NULL, &run_refused_element, &m);
+        target_send(t);
+}
+
+/* Are all its steps ones this target knows and @role may start? Else 1, and ret_why. */
+static int check_plan(const struct target *t, const struct plan *plan, enum role role,
+                      struct arena *a, enum run_refusal *ret, const char **ret_why) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const struct plan_step *s = &plan->steps[i];
+                const enum role needed = s->kind == PLAN_EXEC ? ROLE_ADMIN : ROLE_RUN;
+                const char *const *argv;
+                const char *why = NULL;
+                int r = 0;
+
+                if (role < needed) {
+                        *ret = RUN_REFUSED_NOT_ALLOWED;
+                        *ret_why = arena_printf(
+                                a, "step %zu (%s) needs the role %s, the sender has %s", i + 1,
+                                s->kind == PLAN_EXEC ? "a free command" : s->diag,
+                                role_name(needed), role_name(role));
+                        return *ret_why ? 1 : -ENOMEM;
+                }
+                if (s->kind == PLAN_DIAG)
+                        r = catalogue_expand(t->catalogue, s, a, &argv, &why);
+                if (r == CATALOGUE_REFUSED) {
+                        *ret = RUN_REFUSED_INVALID;
+                        *ret_why = arena_printf(a, "step %zu: %s", i + 1, why);
+                        return *ret_why ? 1 : -ENOMEM;
+                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int read_plan(const char *text, struct arena *a, struct json_doc **ret_doc,
+                     struct plan *ret) {
+        struct json_at root;
+        int r = json_parse(ret_doc, "plan", text, strlen(text));
+        if (r != 0)
+                return r;
+        root = json_root(*ret_doc);
+        return plan_read(&root, a, ret);
+}
+
+static bool disk_is_low(struct target *t, struct arena *a, const char **ret_why) {
+        CLEANUP(buf_done) struct buf have = {0}, need = {0};
+        uint64_t bytes = 0;
+
+        if (rundir_free_bytes(t->rundir, &bytes) < 0 || bytes >= t->config->free_min)
+                return false;
+        units_print_bytes(&have, bytes);
+        units_print_bytes(&need, t->config->free_min);
+        *ret_why = arena_printf(a, "only %s are free on the target's disk, free_min is %s",
+                                buf_text(&have), buf_text(&need));
+        return true;
+}
+
+/* Durable, then known. */
+static int accept(struct target *t, const struct run_submit *m, const char *owner,
+                  const struct plan *plan) {
+        CLEANUP(buf_done) struct buf line = {0};
+        struct runq_run *run = NULL;
+        uint64_t ttl_usec = m->ttl * USEC_PER_SEC;
+        const struct event accepted = {
+                .kind = EVENT_ACCEPTED,
+                .realtime_usec = clock_realtime_usec(),
+                .run = m->id,
+                .owner = owner,
+                .by = m->by,
+                .boot = t->boot,
+                .ttl_usec = ttl_usec,
+                .exit_status = -1,
+        };
+        const struct runq_new_run n = {
+                .id = m->id,
+                .owner = owner,
+                .by = m->by,
+                .name = plan->name,
+                .n_steps = (unsigned)plan->n_steps,
+                .expires_usec = ttl_usec ? target_now() + ttl_usec : USEC_NEVER,
+        };
+        const struct rundir_run d = {
+                .id = m->id,
+                .owner = owner,
+                .by = m->by,
+                .name = plan->name,
+                .seq = t->seq,
+                .n_steps = plan->n_steps,
+        };
+        int r = event_write(&accepted, &line);
+
+        if (r == 0)
+                r = rundir_accept(t->rundir, &d, m->plan->text, &line);
+        if (r < 0)
+                return r;
+        t->seq++;
+        r = runq_accepted(t->runq, &n, &accepted, &run);
+        if (r == 0)
+                r = work_new(t, run, line.len);
+        if (r < 0) {
+                /* It is on disk and will be carried out: by the next start of this program. */
+                log_error("out of memory: starting anew");
+                return sd_event_exit(t->event, r);
+        }
+        log_info("run %s (%s) of %s is accepted", m->id, plan->name, owner);
+        peers_opened(t, run, "events", line.len);
+        t->announce.due = true;
+        target_kick(t);
+        return 0;
+}
+
+static int serve_submit(void *userdata, const struct ext_request *rq, const struct run_submit *m) {
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        struct target *t = userdata;
+        enum run_refusal refusal = RUN_REFUSED_INVALID;
+        const char *why = NULL;
+        char owner[JID_SIZE];
+        struct plan plan;
+        int r;
+
+        if (rq->role < ROLE_RUN) {
+                refuse(t, rq->from, m->id, RUN_REFUSED_NOT_ALLOWED,
+                       "the sender may not start runs on this target");
+                return 0;
+        }
+        if (jid_bare(rq->from, owner) != 0)
+                return 0;
+        if (runq_find(t->runq, m->id)) {
+                log_debug("run %s is known already", m->id);
+                return 0;
+        }
+        if (rundir_retired(t->rundir, m->id)) {
+                refuse(t, rq->from, m->id, RUN_REFUSED_OVER,
+                       "this run was carried out, delivered and removed before");
+                return 0;
+        }
+        r = read_plan(m->plan->text, rq->arena, &doc, &plan);
+        if (r == JSON_BAD) {
+                refuse(t, rq->from, m->id, RUN_REFUSED_INVALID, json_error(doc));
+                return 0;
+        }
+        if (r == 0)
+                r = check_plan(t, &plan, rq->role, rq->arena, &refusal, &why);
+        if (r < 0)
+                return r;
+        if (r == 0 && disk_is_low(t, rq->arena, &why)) {
+                r = 1;
+                refusal = RUN_REFUSED_FULL;
+        }
+        if (r == 0) {
+                switch (runq_admits(t->runq, m->id, m->if_idle)) {
+                case RUNQ_BUSY:
+                        r = 1;
+                        refusal = RUN_REFUSED_BUSY;
+                        why = "the target is not idle";
+                        break;
+                case RUNQ_FULL:
+                        r = 1;
+                        refusal = RUN_REFUSED_FULL;
+                        why = "as many runs wait here as may wait";
+                        break;
+                default:
+                        break;
+                }
+        }
+        if (r == 0) {
+                r = accept(t, m, owner, &plan);
+                if (r < 0 && r != -ENOMEM) {
+                        why = arena_printf(rq->arena, "the target cannot write it to its disk: %s",
+                                           strerror(-r));
+                        refusal = RUN_REFUSED_FULL;
+                        r = 1;
+                }
+        }
+        if (r > 0)
+                refuse(t, rq->from, m->id, refusal, why ? why : "");
+        return r < 0 ? r : 0;
+}
+
+static int serve_cancel(void *userdata, const struct ext_request *rq, const struct run_cancel *m) {
+        struct target *t = userdata;
+        const struct runq_run *run = runq_find(t->runq, m->run);
+        char by[JID_SIZE];
+        bool own;
+        int r;
+
+        if (jid_bare(rq->from, by) != 0)
+                return 0;
+        own = run && strcmp(run->owner, by) == 0;
+        if (rq->role < ROLE_RUN || (run && !own && rq->role < ROLE_ADMIN)) {
+                refuse(t, rq->from, m->run, RUN_REFUSED_NOT_ALLOWED,
+                       "only its owner or an admin may cancel it");
+                return 0;
+        }
+        if (!run && rundir_retired(t->rundir, m->run)) {
+                refuse(t, rq->from, m->run, RUN_REFUSED_OVER, "this run is over and was removed");
+                return 0;
+        }
+        r = runq_cancelled(t->runq, m->run, m->by ? m->by : by);
+        if (r == RUNQ_UNKNOWN)
+                refuse(t, rq->from, m->run, RUN_REFUSED_UNKNOWN, "this target knows no such run");
+        target_kick(t);
+        return r < 0 ? r : 0;
+}
+
+const struct run_ops target_run_ops = {.submit = serve_submit, .cancel = serve_cancel};

@@ -1,0 +1,150 @@
+/*
+ * The target daemon: the machines of core/, the adapters of io/ and the connection, around one event loop.
+ *
+ * Callbacks of rooms, of the connection and of the adapters record facts and call target_kick(). target_pump() alone
+ * acts on them: first what must be durable (work.c), then what is said about it: presence (announce.c)
+ * and streams (peers.c). Rooms are served by serve_*.c, bound in rooms.c.
+ */
+#pragma once
+
+#include "ext/disco.h"
+#include "ext/power.h"
+#include "ext/stream.h"
+#include "proto/base/id.h"
+#include "proto/base/list.h"
+#include "proto/catalogue.h"
+#include "proto/codec.h"
+#include "proto/ext.h"
+#include "proto/link/link.h"
+#include "target/config.h"
+#include "target/core/pace.h"
+#include "target/core/power.h"
+#include "target/core/runq.h"
+#include "target/io/facts.h"
+#include "target/io/launch.h"
+#include "target/io/reboot.h"
+#include "target/io/rundir.h"
+
+#define PEERS_MAX 64
+
+/* A reboot that was granted: what is left to do before it. */
+enum going_phase {
+        GOING_NOT,
+        GOING_DRAIN, /* a run is on and may end first */
+        GOING_FLUSH, /* say goodbye and close the connection, so that all of it is out */
+        GOING_DOWN,  /* started; we do not expect to live on */
+};
+
+struct going {
+        enum going_phase phase;
+        enum power_mode mode;
+        char *reason;
+        char *who;
+        uint64_t deadline_usec; /* of the phase; USEC_NEVER */
+        struct reboot *reboot;
+        char *trouble; /* of the reboot, to be acted on by the pump */
+        bool taken_on; /* the command or logind took it on */
+};
+
+struct announce {
+        struct pace pace;
+        char *last; /* what was sent on this connection */
+        bool due;
+        char *status; /* what systemd was told */
+};
+
+struct target {
+        sd_event *event;
+        sd_event_source *turn;  /* target_pump() soon */
+        sd_event_source *timer; /* target_pump() later */
+        const char *config_path;
+        struct config *config;
+        struct catalogue *catalogue;
+        struct rundir *rundir;
+        struct runq *runq;
+        struct power *power;
+        struct launcher *launcher;
+        struct router *router;
+        struct link *link;
+        struct codec *codec;
+        struct list peers;
+        struct announce announce;
+        struct going going;
+        struct buf out; /* reused for what is sent */
+        uint8_t *piece; /* reused for what is read; NULL while nothing flows */
+        char boot[FACTS_BOOT_SIZE];
+        char sid[ID_SIZE]; /* of this connection */
+        char caps[CAPS_VER_SIZE];
+        uint64_t seq;       /* of the next run */
+        uint64_t rest_usec; /* when to give memory back; USEC_NEVER */
+        int trouble;        /* errno of the write that failed last, 0: all is well */
+        bool stopping;
+        bool tracing;
+        uint64_t stop_usec;
+        char *cause; /* why there is no connection; NULL: there is one */
+};
+
+/* @ret_error is for people. Returns 0, CONFIG_BAD, TARGET_STATE or -errno. */
+enum {
+        TARGET_STATE = 16, /* the state directory, boot id or rota-step cannot be used */
+};
+int target_new(struct target **ret, const char *config_path, bool trace, struct buf *ret_error);
+struct target *target_free(struct target *t);
+DEFINE_CLEANUP_FREE(struct target, target_free)
+/* Until SIGTERM. Returns 0 or -errno. */
+int target_run(struct target *t);
+/* The configuration and the catalogue, without doing anything. */
+int target_check(const char *config_path, struct buf *ret_error);
+
+/* For the files of this directory. */
+extern const struct ext_binding target_rooms[];
+extern const struct router_ops target_router_ops;
+extern const struct disco_identity target_identity;
+#define TARGET_CAPS_NODE "urn:rota:target"
+
+void target_kick(struct target *t);
+uint64_t target_now(void); /* the clock of all machines: counts through suspend */
+enum role target_role_of(const struct target *t, const char *jid);
+int target_connect(struct target *t);
+/* Sends what was written to t->out, and empties it. Offline it is dropped. */
+void target_send(struct target *t);
+
+/* work.c: what the queue asks for. */
+int work_restore(struct target *t);
+/* For a run that was accepted now; its journal has @events_size bytes. */
+int work_new(struct target *t, struct runq_run *run, uint64_t events_size);
+void work_pump(struct target *t, uint64_t now_usec);
+uint64_t work_deadline(const struct target *t);
+void work_stop(struct target *t);
+/* The durable size of the journal of a run. */
+uint64_t work_events_size(struct target *t, const struct runq_run *run);
+
+/* peers.c: streams to controllers. */
+int peers_sync(struct target *t, const char *from, const struct stream_sync *m);
+void peers_acked(struct target *t, const char *from, const struct stream_ack *m);
+void peers_done(struct target *t, const char *from, const char *run);
+void peers_opened(struct target *t, const struct runq_run *run, const char *stream, uint64_t size);
+void peers_grew(struct target *t, const struct runq_run *run, const char *stream, uint64_t size);
+void peers_retired(struct target *t, const char *run);
+/* @from NULL: all. */
+void peers_drop(struct target *t, const char *from);
+/* Is a controller here that gets the streams of this account's runs? */
+bool peers_present(const struct target *t, const char *owner);
+bool peers_pump(struct target *t, uint64_t now_usec);
+uint64_t peers_deadline(const struct target *t, uint64_t now_usec);
+void peers_revoke(struct target *t);
+
+/* announce.c: presence, and who may see it. */
+void announce_connected(struct target *t);
+void announce_pump(struct target *t, uint64_t now_usec);
+uint64_t announce_deadline(const struct target *t);
+void announce_done(struct target *t);
+void presence_received(struct target *t, const struct xml *stanza);
+
+/* serve_power.c */
+void going_pump(struct target *t, uint64_t now_usec);
+void going_closed(struct target *t);
+void going_done(struct target *t);
+
+/* trace.c */
+void trace_stanza(enum link_direction direction, const char *text, size_t len);

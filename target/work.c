@@ -1,0 +1,289 @@
+#include "target/work.h"
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ACTIONS_MAX 256 /* in one turn */
+#define SYNC_USEC USEC_PER_SEC
+
+struct work *work_of(const struct runq_run *run) {
+        return run->userdata;
+}
+
+void work_free(struct work *w) {
+        if (!w)
+                return;
+        w->run->userdata = NULL;
+        sd_event_source_disable_unref(w->watch);
+        launch_free(w->launch);
+        hash_free(w->hash);
+        free(w->cause);
+        free(w);
+}
+
+int work_new(struct target *t, struct runq_run *run, uint64_t events_size) {
+        struct work *w = calloc(1, sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+        w->target = t;
+        w->run = run;
+        w->events_size = events_size;
+        w->sync_usec = USEC_NEVER;
+        run->userdata = w;
+        return 0;
+}
+
+uint64_t work_events_size(struct target *t, const struct runq_run *run) {
+        uint64_t size = 0;
+        if (run->userdata)
+                return work_of(run)->events_size;
+        return rundir_has(t->rundir, run->id, "events", &size) > 0 ? size : 0;
+}
+
+static void log_run(const struct runq_run *run, enum log_level level, const char *text) {
+        const struct log_field fields[] = {
+                {"ROTA_RUN",   run->id   },
+                {"ROTA_OWNER", run->owner},
+                {NULL,         NULL      }
+        };
+        log_line(level, fields, "run %s (%s): %s", run->id, run->name, text);
+}
+
+static void log_event(const struct runq_run *run, const struct event *e) {
+        CLEANUP(buf_done) struct buf text = {0};
+
+        switch (e->kind) {
+        case EVENT_ACCEPTED:
+                buf_puts(&text, "accepted");
+                break;
+        case EVENT_STARTED:
+                buf_printf(&text, "step %u of %u started: %s", e->step, e->of, e->title);
+                break;
+        case EVENT_STEPPED:
+                buf_printf(&text, "step %u %s", e->step, verdict_name(e->verdict));
+                break;
+        case EVENT_CANCEL:
+                buf_printf(&text, "cancelled by %s", e->by ? e->by : "its owner");
+                break;
+        case EVENT_ENDED:
+                buf_printf(&text, "%s", verdict_name(e->verdict));
+                break;
+        }
+        if (e->cause)
+                buf_printf(&text, ": %s", e->cause);
+        log_run(run, LOG_LEVEL_INFO, buf_text(&text));
+}
+
+/* The words for "started" are in the plan, which is not kept in memory. */
+static const char *step_title(struct target *t, const struct runq_run *run, unsigned step,
+                              struct arena *a) {
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        CLEANUP(buf_done) struct buf title = {0};
+        struct plan plan;
+
+        if (rundir_plan(t->rundir, run->id, a, &doc, &plan) != 0 || step > plan.n_steps ||
+            plan_step_title(&plan.steps[step - 1], &title) < 0)
+                return "";
+        return arena_strdup(a, buf_text(&title));
+}
+
+static void record_failed(struct target *t, struct runq_run *run, int error) {
+        if (t->trouble != error) {
+                log_error("cannot write the journal of run %s: %s; nothing goes on before it is "
+                          "written, trying again every second",
+                          run->id, strerror(error));
+                t->trouble = error;
+                t->announce.due = true;
+        }
+        runq_record_failed(t->runq, run, target_now());
+}
+
+static void record(struct target *t, struct runq_action *a) {
+        CLEANUP(arena_done) struct arena arena = {0};
+        CLEANUP(buf_done) struct buf lines = {0};
+        struct work *w = work_of(a->run);
+        int r = 0;
+
+        for (size_t i = 0; i < a->n_events && r == 0; i++) {
+                struct event *e = &a->events[i];
+                e->realtime_usec = clock_realtime_usec();
+                if (e->kind == EVENT_STARTED) {
+                        e->boot = t->boot;
+                        e->title = step_title(t, a->run, e->step, &arena);
+                        if (!e->title)
+                                r = -ENOMEM;
+                }
+                if (r == 0)
+                        r = event_write(e, &lines);
+        }
+        if (r == 0)
+                r = rundir_append(t->rundir, a->run->id, w->events_size, &lines);
+        if (r < 0) {
+                record_failed(t, a->run, -r);
+                return;
+        }
+        if (t->trouble) {
+                log_notice("the journal can be written again");
+                t->trouble = 0;
+        }
+        w->events_size += lines.len;
+        for (size_t i = 0; i < a->n_events; i++)
+                log_event(a->run, &a->events[i]);
+        runq_recorded(t->runq, a->run, a->events, a->n_events);
+        peers_grew(t, a->run, "events", w->events_size);
+        t->announce.due = true;
+        if (a->run->phase == RUNQ_OVER)
+                work_free(w);
+}
+
+static void retire(struct target *t, struct runq_run *run) {
+        int r = rundir_retire(t->rundir, run->id);
+        if (r < 0 && r != -ENOENT) {
+                log_warning("cannot remove run %s: %s", run->id, strerror(-r));
+                runq_record_failed(t->runq, run, target_now());
+                return;
+        }
+        log_run(run, LOG_LEVEL_INFO, "retired");
+        peers_retired(t, run->id);
+        runq_retired(t->runq, run);
+}
+
+/* While no controller of the owner is here, our disk is the only copy. */
+static void sync_output(struct work *w, uint64_t now_usec) {
+        char name[24];
+        int r;
+
+        if (now_usec < w->sync_usec)
+                return;
+        w->sync_usec = USEC_NEVER;
+        snprintf(name, sizeof(name), "%u.out", w->out_step);
+        r = rundir_sync(w->target->rundir, w->run->id, name);
+        if (r < 0)
+                log_warning("cannot sync the output of run %s: %s", w->run->id, strerror(-r));
+        else
+                w->synced_size = w->out_size;
+}
+
+static void works_look(struct target *t, uint64_t now_usec) {
+        for (struct runq_run *run = runq_first(t->runq); run && run->phase != RUNQ_OVER;
+             run = runq_after(t->runq, run)) {
+                struct work *w = work_of(run);
+                if (w->grown) {
+                        w->grown = false;
+                        work_look(w);
+                        if (w->out_size > w->synced_size && w->sync_usec == USEC_NEVER &&
+                            !peers_present(t, run->owner))
+                                w->sync_usec = now_usec + SYNC_USEC;
+                }
+                sync_output(w, now_usec);
+        }
+}
+
+void work_pump(struct target *t, uint64_t now_usec) {
+        struct runq_action a;
+        unsigned n = 0;
+
+        works_look(t, now_usec);
+        for (; n < ACTIONS_MAX && runq_next(t->runq, now_usec, &a) != RUNQ_NOTHING; n++) {
+                switch (a.what) {
+                case RUNQ_NOTHING:
+                        break;
+                case RUNQ_RECORD:
+                        record(t, &a);
+                        break;
+                case RUNQ_SPAWN:
+                        work_spawn(work_of(a.run), a.step);
+                        break;
+                case RUNQ_ADOPT:
+                        work_adopt(work_of(a.run), a.step);
+                        break;
+                case RUNQ_KILL:
+                        work_kill(work_of(a.run), a.step);
+                        break;
+                case RUNQ_RETIRE:
+                        retire(t, a.run);
+                        break;
+                }
+        }
+        if (n == ACTIONS_MAX)
+                target_kick(t);
+}
+
+uint64_t work_deadline(const struct target *t) {
+        uint64_t min = runq_deadline(t->runq);
+
+        for (struct runq_run *run = runq_first(t->runq); run && run->phase != RUNQ_OVER;
+             run = runq_after(t->runq, run))
+                if (work_of(run)->sync_usec < min)
+                        min = work_of(run)->sync_usec;
+        return min;
+}
+
+void work_stop(struct target *t) {
+        for (struct runq_run *run = t->runq ? runq_first(t->runq) : NULL; run;
+             run = runq_after(t->runq, run))
+                work_free(run->userdata);
+}
+
+struct restoring {
+        struct target *target;
+        uint64_t now_usec;
+        uint64_t realtime_usec;
+};
+
+/* The same moment on our clock; the realtime clock may have been set meanwhile. */
+static uint64_t on_our_clock(const struct restoring *at, uint64_t realtime_usec) {
+        if (realtime_usec >= at->realtime_usec)
+                return at->now_usec + (realtime_usec - at->realtime_usec);
+        uint64_t ago = at->realtime_usec - realtime_usec;
+        return ago < at->now_usec ? at->now_usec - ago : 0;
+}
+
+static int restore_one(void *userdata, const struct rundir_found *f) {
+        struct restoring *at = userdata;
+        struct target *t = at->target;
+        struct runq_run *run = NULL;
+        uint64_t retire_usec = USEC_NEVER;
+        struct runq_new_run n = {
+                .id = f->run.id,
+                .owner = f->run.owner,
+                .by = f->run.by,
+                .name = f->run.name,
+                .n_steps = (unsigned)f->run.n_steps,
+                .expires_usec = USEC_NEVER,
+                .last_cause = NULL,
+        };
+        CLEANUP(buf_done) struct buf cause = {0};
+        int r;
+
+        if (f->fold.ttl_usec > 0)
+                n.expires_usec = on_our_clock(at, f->fold.accepted_usec + f->fold.ttl_usec);
+        if (f->delivered_usec > 0)
+                retire_usec = on_our_clock(at, f->delivered_usec + t->config->keep_usec);
+        if (f->last_cause && buf_printf(&cause, "step %u: %s", f->fold.step, f->last_cause) == 0)
+                n.last_cause = cause.data;
+        if (f->run.seq >= t->seq)
+                t->seq = f->run.seq + 1;
+        r = runq_restored(t->runq, &n, &f->fold, retire_usec, &run);
+        if (r == 0 && run->phase != RUNQ_OVER)
+                r = work_new(t, run, f->events_size);
+        return r;
+}
+
+static void restore_bad(void *userdata, const char *run, const char *why) {
+        (void)userdata;
+        log_error("runs/%s is left alone: %s", run, why);
+}
+
+int work_restore(struct target *t) {
+        struct restoring at = {
+                .target = t,
+                .now_usec = target_now(),
+                .realtime_usec = clock_realtime_usec(),
+        };
+        return rundir_scan(t->rundir, restore_one, restore_bad, &at);
+}

@@ -1,0 +1,44 @@
+/*
+ * Work on a run that has not ended: its directory is watched, its step is launched or adopted, and what came
+ * of it is found out, in this order: who holds the lock, is there an exit record, is there output.
+ *
+ * Why no step runs twice: "started" is durable before rota-step is; rota-step takes the lock, and creates N.out
+ * before it executes anything. So after a crash of ours a step may be launched (again) only when nobody holds
+ * the lock, there is no exit record, no N.out, and the boot is the same. Should two rota-steps meet, the lock lets one go on,
+ * and the exit record stops any that comes later.
+ */
+#pragma once
+
+#include "target/io/hash.h"
+#include "target/target.h"
+
+struct work {
+        struct target *target;
+        struct runq_run *run;
+        uint64_t events_size;
+        sd_event_source *watch;
+        struct launch *launch;
+        struct hash *hash;
+        unsigned out_step; /* whose N.out the peers know */
+        uint64_t out_size;
+        uint64_t synced_size;
+        uint64_t flushed_size;
+        uint64_t sync_usec; /* when to sync the output; USEC_NEVER */
+        bool grown;
+        bool launched; /* rota-step was started by us or found alive */
+        /* While the output is being hashed: what will be said of the step. */
+        enum verdict verdict;
+        char *cause;
+        int exit_status;
+        int signal;
+        uint64_t elapsed_usec;
+};
+
+struct work *work_of(const struct runq_run *run);
+void work_free(struct work *w);
+/* step_work.c */
+void work_spawn(struct work *w, unsigned step);
+void work_adopt(struct work *w, unsigned step);
+void work_kill(struct work *w, unsigned step);
+/* Output grew, or appeared. */
+void work_look(struct work *w);
