@@ -19,26 +19,27 @@
 
 /* All strings are copied by link_new(). */
 struct link_config {
-        const char *jid;      /* bare */
+        const char *jid; /* bare */
         const char *resource;
         const char *password; /* copied into memory that is wiped */
-        const char *server;   /* "host", "host:port", "[v6]:port"; NULL: SRV records of the domain, then the domain */
-        const char *ca_file;  /* PEM, added to the system's; NULL: system's only */
+        const char *
+                server; /* "host", "host:port", "[v6]:port"; NULL: SRV records of the domain, then the domain */
+        const char *ca_file;           /* PEM, added to the system's; NULL: system's only */
         uint64_t connect_timeout_usec; /* TCP to session established; 0: 15 s */
         uint64_t keepalive_usec;       /* <r/> when nothing was heard for so long; 0: 60 s */
 };
 
 /* Why there is no session. Each has a sentence with what to do next: link_cause_text(). */
 enum link_cause {
-        LINK_CLOSED,         /* by us */
-        LINK_RESOLVE,        /* the server's name has no address */
-        LINK_REFUSED,        /* nobody listens there */
-        LINK_TIMEOUT,        /* connected or half-way, then silence */
-        LINK_CERTIFICATE,    /* TLS: not trusted, expired or for another name */
-        LINK_AUTH,           /* wrong user or password */
-        LINK_CONFLICT,       /* another connection took our resource */
-        LINK_LOST,           /* the connection ended */
-        LINK_STREAM_ERROR,   /* the server ended the stream with an error; detail has it */
+        LINK_CLOSED,       /* by us */
+        LINK_RESOLVE,      /* the server's name has no address */
+        LINK_REFUSED,      /* nobody listens there */
+        LINK_TIMEOUT,      /* connected or half-way, then silence */
+        LINK_CERTIFICATE,  /* TLS: not trusted, expired or for another name */
+        LINK_AUTH,         /* wrong user or password */
+        LINK_CONFLICT,     /* another connection took our resource */
+        LINK_LOST,         /* the connection ended */
+        LINK_STREAM_ERROR, /* the server ended the stream with an error; detail has it */
 };
 
 enum link_direction {
