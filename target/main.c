@@ -79,7 +79,9 @@ static void print_man(void) {
                ".TP\nSIGTERM, SIGINT\nEnd. What runs goes on.\n"
                ".TP\nSIGHUP\nRead the configuration and the catalogue again.\n"
                ".SH EXIT STATUS\n"
-               "0 ended by a signal; 2 usage, configuration or state directory; 3 anything else.\n"
+               "0 ended by a signal; 2 usage or configuration; 3 anything else, like a state "
+               "directory "
+               "that cannot be used.\n"
                ".SH FILES\n"
                ".TP\n%s\nConfiguration, JSON with comments; *.json in target.d beside it are "
                "merged over it.\n"
@@ -177,7 +179,7 @@ static int failed(int r, const struct buf *error) {
         const char *text = error->len > 0 ? error->data : strerror(r < 0 ? -r : EINVAL);
 
         log_error("%s", text);
-        return r == CONFIG_BAD || r == TARGET_STATE ? EXIT_CONFIG : EXIT_INFRA;
+        return r == CONFIG_BAD ? EXIT_CONFIG : EXIT_INFRA;
 }
 
 static int serve(const struct options *o) {

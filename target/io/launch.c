@@ -110,7 +110,7 @@ static pid_t lock_holder(const char *run_path, unsigned step) {
 
         if (buf_printf(&path, "%s/%u.lock", run_path, step) < 0)
                 return 0;
-        fd = open(path.data, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
                 return 0;
         return lock.l_pid;
