@@ -21,8 +21,6 @@ struct arena_block {
 static struct arena_block *block_new(size_t size) {
         struct arena_block *b;
 
-        if (size > SIZE_MAX - sizeof(*b))
-                return NULL;
         b = calloc(1, sizeof(*b) + size);
         if (b)
                 b->size = size;
@@ -33,7 +31,7 @@ void *arena_alloc(struct arena *a, size_t size) {
         struct arena_block *b = a->blocks;
         void *at;
 
-        if (size > SIZE_MAX - ALIGN)
+        if (size > SIZE_MAX / 2)
                 return NULL;
         size = size == 0 ? ALIGN : (size + ALIGN - 1) / ALIGN * ALIGN;
         if (!b || size > b->size - b->used) {

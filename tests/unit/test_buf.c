@@ -42,9 +42,9 @@ static void test_prints_across_growth(void **state) {
         char expected[4 * 300 + 1] = "";
 
         (void)state;
-        for (int i = 0; i < 300; i++) {
-                assert_int_equal(buf_printf(&b, "%03d,", i), 0);
-                snprintf(expected + 4 * i, 5, "%03d,", i);
+        for (size_t i = 0; i < 300; i++) {
+                assert_int_equal(buf_printf(&b, "%03zu,", i), 0);
+                snprintf(expected + 4 * i, sizeof(expected) - 4 * i, "%03zu,", i);
         }
         check_buf(&b, expected);
         assert_int_equal(buf_printf(&b, "%s", expected), 0);
