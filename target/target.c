@@ -60,6 +60,7 @@ static void on_online(void *userdata, const char *full_jid) {
 static void on_offline(void *userdata, enum link_cause cause, const char *detail,
                        uint64_t retry_usec) {
         struct target *t = userdata;
+        bool said = detail && *detail;
 
         peers_drop(t, NULL);
         power_forget(t->power);
@@ -67,8 +68,8 @@ static void on_offline(void *userdata, enum link_cause cause, const char *detail
         t->cause = strdup(link_cause_text(cause));
         t->announce.due = true;
         if (cause != LINK_CLOSED)
-                log_warning("offline: %s%s%s%s", link_cause_text(cause), detail ? " (" : "",
-                            detail ? detail : "", detail ? ")" : "");
+                log_warning("offline: %s%s%s%s", link_cause_text(cause), said ? " (" : "",
+                            said ? detail : "", said ? ")" : "");
         if (retry_usec == USEC_NEVER) {
                 going_closed(t);
                 if (t->stopping)
@@ -216,7 +217,7 @@ static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *
         log_info("stopping; what runs goes on");
         sd_notify(0, "STOPPING=1");
         t->stopping = true;
-        t->stop_usec = target_now() + STOP_USEC;
+        t->stop_usec = t->going.phase == GOING_DOWN ? 0 : target_now() + STOP_USEC;
         link_stop(t->link);
         target_kick(t);
         return 0;
@@ -429,6 +430,12 @@ int target_new(struct target **ret, const char *config_path, bool trace, struct 
                 r = work_restore(t);
         if (r == 0)
                 r = target_connect(t);
+        if (r == -EINVAL) {
+                buf_printf(ret_error,
+                           "%s: \"server\" is \"%s\"\nExpected host, host:port or [v6]:port.",
+                           config_path, t->config->server ? t->config->server : "");
+                return CONFIG_BAD;
+        }
         if (r != 0)
                 return r;
         *ret = TAKE(t);

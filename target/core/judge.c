@@ -41,8 +41,7 @@ int judge_step(const struct judge_step *s, const struct judge_exit *e, enum verd
                 buf_puts(ret_cause, "no output for ");
                 units_print_duration(ret_cause, s->silence_usec);
         } else if (strcmp(e->cause, "cancelled") == 0) {
-                v = VERDICT_CANCELLED;
-                buf_puts(ret_cause, "cancelled");
+                v = VERDICT_CANCELLED; /* by whom is in the journal */
         } else {
                 /* missing, exec, disk, internal: the machine's trouble, not the test's */
                 buf_puts(ret_cause, e->text && *e->text ? e->text : e->cause);

@@ -298,7 +298,7 @@ static int end_cause_from(struct runq_run *run) {
         char *text = NULL;
         int n;
 
-        if (k->verdict == VERDICT_PASSED)
+        if (k->verdict == VERDICT_PASSED || k->verdict == VERDICT_CANCELLED)
                 return 0;
         if (k->cause)
                 n = asprintf(&text, "step %u: %s", run->step, k->cause);
