@@ -1,0 +1,292 @@
+#include "controller/cli/follow.h"
+#include "controller/cli/say.h"
+#include "controller/cli/verb.h"
+#include "proto/base/id.h"
+#include "proto/plan.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+struct run_options {
+        const char *plan;
+        const char *name;
+        uint64_t ttl_usec;
+        uint64_t timeout_usec;
+        uint64_t silence_usec;
+        bool if_idle;
+        bool detach;
+        bool no_pty;
+};
+
+static const struct option_row run_options[] = {
+        OPTION_TEXT_ROW(struct run_options, plan, 0, "plan", "FILE",
+                        "Run the steps of this file (JSON with comments; - is standard input)"),
+        OPTION_TEXT_ROW(struct run_options, name, 'n', "name", "TEXT", "Call the run so"),
+        OPTION_DURATION_ROW(struct run_options, ttl_usec, 0, "ttl", "TIME",
+                            "Give up when it has not started after this time, e.g. 8h"),
+        OPTION_DURATION_ROW(struct run_options, timeout_usec, 0, "timeout", "TIME",
+                            "End a step that runs longer"),
+        OPTION_DURATION_ROW(struct run_options, silence_usec, 0, "silence", "TIME",
+                            "End a step that prints nothing for so long"),
+        OPTION_FLAG_ROW(struct run_options, if_idle, 0, "if-idle",
+                        "Now or not at all: refused by a target that is busy"),
+        OPTION_FLAG_ROW(struct run_options, detach, 'd', "detach", "Do not wait for the end"),
+        OPTION_FLAG_ROW(struct run_options, no_pty, 0, "no-pty",
+                        "A plain pipe instead of a terminal for the program"),
+        OPTION_END_ROW,
+};
+
+static const char *run_by(void) {
+        const char *name = getenv("LOGNAME");
+        const struct passwd *pw;
+
+        if (name && *name)
+                return name;
+        pw = getpwuid(getuid());
+        return pw ? pw->pw_name : NULL;
+}
+
+static int run_put_plan(struct json_writer *w, const char *path) {
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        CLEANUP(arena_done) struct arena arena = {0};
+        CLEANUP(buf_done) struct buf text = {0};
+        struct json_at root;
+        struct plan plan;
+        int r;
+
+        r = json_parse_file(&doc, strcmp(path, "-") == 0 ? "/dev/stdin" : path);
+        if (r < 0) {
+                say_error("the plan cannot be read: %s: %s", path, strerror(-r));
+                return STATUS_USAGE;
+        }
+        if (r == 0) {
+                root = json_root(doc);
+                r = plan_read(&root, &arena, &plan);
+        }
+        if (r == 0)
+                r = json_print(&root, &text);
+        if (r < 0) {
+                say_no_memory();
+                return STATUS_INFRA;
+        }
+        if (r > 0) {
+                say_error("the plan is wrong\n%s", json_error(doc));
+                say_hint("an example: {\"name\":\"nightly\",\"steps\":[{\"diag\":\"memory\","
+                         "\"params\":{\"size\":\"64M\"}}]}");
+                return STATUS_USAGE;
+        }
+        json_put_raw(w, "plan", buf_text(&text));
+        return 0;
+}
+
+static int run_put_params(struct json_writer *w, char **words, int n) {
+        json_begin_object(w, "params");
+        for (int i = 0; i < n; i++) {
+                const char *equals = strchr(words[i], '=');
+                CLEANUP(mem_free) char *name = NULL;
+
+                if (!equals || equals == words[i]) {
+                        say_error("\"%s\" is no parameter", words[i]);
+                        say_hint("parameters are name=value; try: rota diag NAME");
+                        return STATUS_USAGE;
+                }
+                name = strndup(words[i], (size_t)(equals - words[i]));
+                if (!name) {
+                        say_no_memory();
+                        return STATUS_INFRA;
+                }
+                for (int k = 0; k < i; k++)
+                        if (strncmp(words[k], words[i], strlen(name) + 1) == 0) {
+                                say_error("the parameter %s is given twice", name);
+                                return STATUS_USAGE;
+                        }
+                json_put_str(w, name, equals + 1);
+        }
+        json_end_object(w);
+        return 0;
+}
+
+/* What is to be run: a plan, a command after "--", or a diagnostic. */
+static int run_put_what(struct json_writer *w, const struct call *call) {
+        const struct run_options *o = call->options;
+        int forms = (o->plan != NULL) + call->dashed + (call->n_before > 1);
+
+        if (forms != 1) {
+                say_error(forms == 0 ? "nothing to run" : "more than one thing to run");
+                say_hint("try one of: rota run SELECTOR DIAG [name=value…]");
+                say_hint("            rota run SELECTOR -- COMMAND [ARG…]");
+                say_hint("            rota run SELECTOR --plan FILE");
+                say_hint("the diagnostics: rota diag");
+                return STATUS_USAGE;
+        }
+        if (o->plan)
+                return run_put_plan(w, o->plan);
+        if (!call->dashed) {
+                json_put_str(w, "diag", call->operands[1]);
+                return run_put_params(w, call->operands + 2, call->n_before - 2);
+        }
+        if (call->n == call->n_before) {
+                say_error("no command after \"--\"");
+                return STATUS_USAGE;
+        }
+        json_begin_array(w, "exec");
+        for (int i = call->n_before; i < call->n; i++)
+                json_put_str(w, NULL, call->operands[i]);
+        json_end_array(w);
+        return 0;
+}
+
+static int run_request(const struct call *call, struct buf *out) {
+        const struct run_options *o = call->options;
+        char id[ID_SIZE];
+        struct json_writer w;
+        int r;
+
+        json_writer_init(&w, out);
+        json_begin_object(&w, NULL);
+        r = run_put_what(&w, call);
+        if (r != 0)
+                return r;
+        r = id_new(id);
+        if (r < 0) {
+                say_error("no random bytes: %s", strerror(-r));
+                return STATUS_INFRA;
+        }
+        json_put_str(&w, "id", id);
+        if (run_by())
+                json_put_str(&w, "by", run_by());
+        if (o->name)
+                json_put_str(&w, "name", o->name);
+        if (o->ttl_usec)
+                json_put_u64(&w, "ttl_usec", o->ttl_usec);
+        if (o->timeout_usec)
+                json_put_u64(&w, "timeout_usec", o->timeout_usec);
+        if (o->silence_usec)
+                json_put_u64(&w, "silence_usec", o->silence_usec);
+        if (o->if_idle)
+                json_put_bool(&w, "if_idle", true);
+        if (o->no_pty)
+                json_put_bool(&w, "pty", false);
+        json_end_object(&w);
+        if (buf_check(out) < 0) {
+                say_no_memory();
+                return STATUS_INFRA;
+        }
+        return 0;
+}
+
+/* Not waited for: one line a run on standard output, "TARGET RUN". */
+static int run_detached(const struct json_at *runs) {
+        CLEANUP(buf_done) struct buf out = {0};
+        enum status worst = STATUS_PASSED;
+
+        for (size_t i = 0; i < json_length(runs); i++) {
+                struct json_at at;
+                struct runinfo r;
+
+                if (json_item(runs, i, &at) != 0 || runinfo_read(&at, &r) != 0)
+                        continue;
+                buf_printf(&out, "%s %s\n", r.target, r.run);
+                if (runinfo_ended(&r)) {
+                        say_error("%s: %s", r.target, runinfo_why(&r));
+                        worst = status_worst(worst, status_of_run(r.verdict, r.refusal, r.cause));
+                }
+        }
+        return (int)status_worst(worst, (enum status)verb_print(&out));
+}
+
+/* The document that Submit gave, with the runs as they are now. */
+static int run_print_json(const struct follow *f, const char *batch) {
+        CLEANUP(buf_done) struct buf json = {0};
+        CLEANUP(buf_done) struct buf runs = {0};
+        struct json_writer w;
+
+        if (follow_print_runs(f, &runs) < 0) {
+                say_no_memory();
+                return STATUS_INFRA;
+        }
+        json_writer_init(&w, &json);
+        json_begin_object(&w, NULL);
+        json_put_str(&w, "batch", batch);
+        json_put_raw(&w, "runs", buf_text(&runs));
+        json_end_object(&w);
+        return buf_check(&json) < 0 ? STATUS_INFRA : verb_print_json(buf_text(&json));
+}
+
+static int run_follow(struct follow *f, const struct call *call, const char *batch) {
+        int r = follow_run(f, batch);
+
+        if (call->json && run_print_json(f, batch) != 0)
+                return STATUS_INFRA;
+        if (r != 0)
+                return r;
+        if (!call->quiet && !call->json)
+                (void)follow_say_table(f);
+        return (int)follow_verdict(f);
+}
+
+static int verb_run_run(const struct call *call) {
+        const struct run_options *o = call->options;
+        const struct follow_how how = {.quiet = call->quiet, .silent = call->json};
+        CLEANUP(client_free) struct client *c = NULL;
+        CLEANUP(follow_free) struct follow *f = NULL;
+        CLEANUP(buf_done) struct buf request = {0};
+        CLEANUP(mem_free) char *answer = NULL;
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        const char *batch = NULL;
+        struct json_at root;
+        struct json_at runs;
+        int r;
+
+        r = run_request(call, &request);
+        if (r == 0)
+                r = client_new(&c, call->socket);
+        if (r == 0 && !o->detach)
+                r = follow_new(&f, c, &how);
+        if (r == 0)
+                r = client_call(c, &answer, 0, "Submit", "ss", call->operands[0],
+                                buf_text(&request));
+        if (r == 0)
+                r = client_parse(&doc, answer);
+        if (r != 0)
+                return r;
+        root = json_root(doc);
+        if (json_get_str(&root, "batch", &batch) != 0 || !batch ||
+            json_get(&root, "runs", &runs) != 0) {
+                say_error("the controller's answer has no runs");
+                return STATUS_INFRA;
+        }
+        if (o->detach)
+                return call->json ? verb_print_json(answer) : run_detached(&runs);
+        for (size_t i = 0; i < json_length(&runs) && r == 0; i++) {
+                struct json_at at;
+
+                if (json_item(&runs, i, &at) == 0)
+                        r = follow_add(f, &at);
+        }
+        return r != 0 ? r : run_follow(f, call, batch);
+}
+
+const struct verb verb_run = {
+        .name = "run",
+        .usage = "[OPTION…] SELECTOR DIAG [NAME=VALUE…]\n"
+                 "[OPTION…] SELECTOR -- COMMAND [ARGUMENT…]\n"
+                 "[OPTION…] SELECTOR --plan FILE",
+        .summary = "run a diagnostic, a command or a plan, and follow it",
+        .help = "Output is shown as it comes; with several targets each line begins with the "
+                "target's name.\n"
+                "A run for a target that is busy or absent waits and is done once. Ctrl-C "
+                "detaches: the run goes "
+                "on, and \"rota watch\" finds it again.\n"
+                "A free command needs the role admin on the target. There is no shell: each word "
+                "is one argument.",
+        .options = run_options,
+        .options_size = sizeof(struct run_options),
+        .complete = "targets diags",
+        .operands_min = 1,
+        .operands_max = -1,
+        .takes_dashes = true,
+        .run = verb_run_run,
+};
