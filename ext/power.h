@@ -44,7 +44,7 @@ enum power_mode {
 struct power_reboot {
         const char *nonce;
         const char *boot;
-        int mode; /* enum power_mode */
+        int mode;           /* enum power_mode */
         const char *reason; /* at most 255 bytes, as `by`; see text_fit() */
         const char *by;
 };
@@ -52,7 +52,7 @@ struct power_reboot {
 struct power_rebooting {
         const char *boot; /* the boot that is about to end */
         bool simulated;
-        bool draining;    /* mode drain, and a run is still on */
+        bool draining; /* mode drain, and a run is still on */
 };
 
 struct power_ops {

@@ -18,7 +18,7 @@
 
 #define NS_ROTA_RUN "urn:rota:run:1"
 #define NS_JSON "urn:xmpp:json:0"
-#define RUN_PLAN_MAX 65536                        /* bytes */
+#define RUN_PLAN_MAX 65536                       /* bytes */
 #define RUN_TTL_MAX (UINT64_C(10) * 366 * 86400) /* seconds */
 #define RUN_REFUSED_TEXT_MAX 1024
 
@@ -28,9 +28,9 @@ struct run_plan {
 
 struct run_submit {
         const char *id;
-        uint64_t ttl;         /* seconds that the run may wait in the target's queue; 0: for ever */
-        bool if_idle;         /* refuse instead of queueing (attribute if-idle) */
-        const char *by;       /* the person, for people */
+        uint64_t ttl;   /* seconds that the run may wait in the target's queue; 0: for ever */
+        bool if_idle;   /* refuse instead of queueing (attribute if-idle) */
+        const char *by; /* the person, for people */
         const struct run_plan *plan;
 };
 
@@ -45,12 +45,12 @@ enum run_refusal {
         RUN_REFUSED_BUSY,        /* if-idle, and it is not */
         RUN_REFUSED_FULL,        /* no disk space or queue room */
         RUN_REFUSED_UNKNOWN,     /* cancel of a run that this target does not know */
-        RUN_REFUSED_OVER,        /* submitted again after its directory was retired: it ran already */
+        RUN_REFUSED_OVER, /* submitted again after its directory was retired: it ran already */
 };
 
 struct run_refused {
         const char *run;
-        int why; /* enum run_refusal */
+        int why;          /* enum run_refusal */
         const char *text; /* a sentence; text_fit() it, since it may quote what the peer sent */
 };
 

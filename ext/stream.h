@@ -27,8 +27,8 @@ struct stream_chunk {
         const char *run;
         const char *stream;
         uint64_t offset;
-        uint64_t size;  /* raw */
-        int codec;      /* enum codec_kind: "raw", "zstd" */
+        uint64_t size;     /* raw */
+        int codec;         /* enum codec_kind: "raw", "zstd" */
         struct bytes data; /* as coded */
 };
 
@@ -60,7 +60,8 @@ struct stream_sync {
 struct stream_ops {
         int (*chunk)(void *userdata, const struct ext_request *rq, const struct stream_chunk *m);
         int (*ack)(void *userdata, const struct ext_request *rq, const struct stream_ack *m);
-        int (*done)(void *userdata, const struct ext_request *rq, const struct stream_done *m); /* message */
+        int (*done)(void *userdata, const struct ext_request *rq,
+                    const struct stream_done *m); /* message */
         int (*sync)(void *userdata, const struct ext_request *rq, const struct stream_sync *m,
                     struct stanza_error *ret_error);
 };

@@ -6,7 +6,7 @@
 #define PLAN "<json xmlns='urn:xmpp:json:0'>{\"steps\":[{\"exec\":[\"a&lt;b&amp;c\"]}]}</json>"
 #define SUBMIT                                                                                     \
         "<run " NS " id='k3xyz' ttl='28800' if-idle='true' by='Ana &quot;A&quot; B'>" PLAN "</"    \
-                                                                                           "run>"
+        "run>"
 #define SUBMIT_SHORT "<run " NS " id='k3xyz'>" PLAN "</run>"
 #define CANCEL "<cancel " NS " run='k3xyz' by='ana'/>"
 #define REFUSED "<refused " NS " run='k3xyz' why='over'>it ran &lt;already&gt;</refused>"

@@ -10,7 +10,7 @@
         "AAECCv9B</chunk>"
 #define CHUNK_FIRST                                                                                \
         "<chunk " NS " run='k3xyz' stream='events' offset='0' size='999' "                         \
-                     "codec='zstd'>YQ==</chunk>"
+        "codec='zstd'>YQ==</chunk>"
 #define ACK "<ack " NS " run='k3xyz' stream='2.out' next='98304'/>"
 #define ACK_AGAIN "<ack " NS " run='k3xyz' stream='2.out' next='0' again='true'/>"
 #define DONE "<done " NS " run='k3xyz'/>"
