@@ -1,17 +1,14 @@
 #include "proto/xml.h"
 
-#include "proto/base/utf8.h"
+#include "proto/xml_write.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <expat.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <strophe.h>
 
-/* expat joins namespace and name with a byte that UTF-8 never has */
-#define NS_SEPARATOR '\xff'
+/* expat joins namespace and name with it: the byte libstrophe chose, which XML cannot contain */
+#define NS_SEPARATOR '\x1f'
 
 #define INDENT_MAX 32
 
@@ -105,6 +102,58 @@ const char *xml_text(const struct xml *x, struct arena *a) {
 }
 
 /*
+ * The guard. libstrophe 0.12 forgets the namespaces of attributes: it takes p:from='admin@lab' for
+ * from='admin@lab', after the one that the server stamped, and a server passes it on (Prosody does).
+ * Any account could speak for any other. So we stand between the library and expat, under the name
+ * of the function by which it installs its handlers, and take such attributes away.
+ */
+
+static XML_StartElementHandler library_start; /* always the same function */
+
+/* "uri\x1fname" or "name" */
+static const char *local_name(const char *name) {
+        const char *at = strchr(name, NS_SEPARATOR);
+
+        return at ? at + 1 : name;
+}
+
+/* The array is expat's scratch, good for this call alone. */
+static void guarded_start(void *userdata, const XML_Char *name, const XML_Char **attrs) {
+        const XML_Char **to = attrs;
+
+        for (const XML_Char **from = attrs; *from; from += 2) {
+                if (local_name(from[0]) != from[0])
+                        continue;
+                to[0] = from[0];
+                to[1] = from[1];
+                to += 2;
+        }
+        *to = NULL;
+        library_start(userdata, name, attrs);
+}
+
+void XML_SetElementHandler(XML_Parser parser, XML_StartElementHandler start,
+                           XML_EndElementHandler end) {
+        library_start = start;
+        XML_SetStartElementHandler(parser, start ? guarded_start : NULL);
+        XML_SetEndElementHandler(parser, end);
+}
+
+bool xml_is_guarded(void) {
+        static const char probe[] = "<a from='server' xmlns:p='urn:p' p:from='forger'/>";
+        xmpp_ctx_t *ctx = xmpp_ctx_new(NULL, NULL);
+        xmpp_stanza_t *s = ctx ? xmpp_stanza_new_from_string(ctx, probe) : NULL;
+        const char *from = s ? xmpp_stanza_get_attribute(s, "from") : NULL;
+        bool guarded = from && strcmp(from, "server") == 0;
+
+        if (s)
+                xmpp_stanza_release(s);
+        if (ctx)
+                xmpp_ctx_free(ctx);
+        return guarded;
+}
+
+/*
  * Parsing
  */
 
@@ -162,13 +211,6 @@ static bool parse_flush_text(struct parse *p) {
                 return false;
         }
         return true;
-}
-
-/* "uri\xffname" or "name" */
-static const char *local_name(const char *name) {
-        const char *at = strchr(name, NS_SEPARATOR);
-
-        return at ? at + 1 : name;
 }
 
 static int parse_fill(struct parse *p, xmpp_stanza_t *node, const char *name, const char **attrs) {
@@ -263,7 +305,8 @@ static int parse_run(struct parse *p, const char *text, size_t len) {
         enum XML_Status status;
 
         XML_SetUserData(p->parser, p);
-        XML_SetElementHandler(p->parser, on_start, on_end);
+        XML_SetStartElementHandler(p->parser, on_start);
+        XML_SetEndElementHandler(p->parser, on_end);
         XML_SetCharacterDataHandler(p->parser, on_text);
         XML_SetStartDoctypeDeclHandler(p->parser, on_doctype);
         XML_SetProcessingInstructionHandler(p->parser, on_instruction);
@@ -319,81 +362,6 @@ struct xml *xml_free(struct xml *x) {
                 xmpp_ctx_free(ctx);
         }
         return NULL;
-}
-
-/*
- * Escaping
- */
-
-/* What may stand as it is: printable ASCII without the five special characters. */
-static bool is_plain(unsigned char c) {
-        return c >= 0x20 && c < 0x7f && c != '<' && c != '>' && c != '&' && c != '"' && c != '\'';
-}
-
-static const char *entity_of(uint32_t c, bool in_attr) {
-        switch (c) {
-        case '<':
-                return "&lt;";
-        case '>':
-                return "&gt;";
-        case '&':
-                return "&amp;";
-        case '"':
-                return in_attr ? "&quot;" : NULL;
-        case '\'':
-                return in_attr ? "&apos;" : NULL;
-        case '\r':
-                return "&#13;";
-        case '\n':
-                return in_attr ? "&#10;" : NULL;
-        case '\t':
-                return in_attr ? "&#9;" : NULL;
-        default:
-                return NULL;
-        }
-}
-
-/* XML 1.0 section 2.2 */
-static bool is_xml_char(uint32_t c) {
-        return c >= 0x20 ? c != 0xfffe && c != 0xffff : c == '\t' || c == '\n' || c == '\r';
-}
-
-static void put_escaped(struct buf *out, const char *text, size_t len, bool in_attr) {
-        size_t from = 0, at = 0;
-
-        buf_reserve(out, len);
-        while (at < len) {
-                const char *instead;
-                uint32_t c = 0;
-                size_t n;
-
-                if (is_plain((unsigned char)text[at])) {
-                        at++;
-                        continue;
-                }
-                n = utf8_char(text + at, len - at, &c);
-                if (n == 0 || !is_xml_char(c))
-                        instead = UTF8_REPLACEMENT;
-                else
-                        instead = entity_of(c, in_attr);
-                if (n == 0)
-                        n = 1;
-                if (instead) {
-                        buf_append(out, text + from, at - from);
-                        buf_puts(out, instead);
-                        from = at + n;
-                }
-                at += n;
-        }
-        buf_append(out, text + from, at - from);
-}
-
-static void put_attr(struct buf *out, const char *name, const char *value) {
-        buf_putc(out, ' ');
-        buf_puts(out, name);
-        buf_puts(out, "='");
-        put_escaped(out, value, strlen(value), true);
-        buf_putc(out, '\'');
 }
 
 /*
@@ -454,7 +422,7 @@ static int printer_attrs(struct printer *p, xmpp_stanza_t *node) {
         qsort(attrs, (size_t)n, sizeof(*attrs), attr_compare);
         for (int i = 0; i < n; i++)
                 if (strcmp(attrs[i].name, "xmlns") != 0)
-                        put_attr(p->out, attrs[i].name, attrs[i].value);
+                        xml_write_attr(p->out, attrs[i].name, attrs[i].value);
         return 0;
 }
 
@@ -465,7 +433,7 @@ static int printer_open(struct printer *p, xmpp_stanza_t *node) {
         buf_putc(p->out, '<');
         buf_puts(p->out, xml_name(xml_of(node)));
         if (strcmp(xml_ns(xml_of(node)), parent_ns) != 0)
-                put_attr(p->out, "xmlns", xml_ns(xml_of(node)));
+                xml_write_attr(p->out, "xmlns", xml_ns(xml_of(node)));
         return printer_attrs(p, node);
 }
 
@@ -483,7 +451,7 @@ static int printer_walk(struct printer *p, xmpp_stanza_t *node) {
                 int r = 0;
 
                 if (piece) {
-                        put_escaped(p->out, piece, strlen(piece), false);
+                        xml_write_escaped(p->out, piece, strlen(piece), false);
                 } else {
                         printer_line(p);
                         r = printer_open(p, node);
@@ -517,74 +485,4 @@ int xml_print(struct buf *out, const struct xml *x, bool indent) {
 
         buf_done(&p.stack);
         return r;
-}
-
-/*
- * The writer
- */
-
-void xml_writer_init(struct xml_writer *w, struct buf *out) {
-        *w = (struct xml_writer){.out = out};
-}
-
-static void close_start_tag(struct xml_writer *w) {
-        if (w->tag_open)
-                buf_putc(w->out, '>');
-        w->tag_open = false;
-}
-
-void xml_begin(struct xml_writer *w, const char *name, const char *ns) {
-        assert(w->depth < XML_WRITER_DEPTH);
-        close_start_tag(w);
-        buf_putc(w->out, '<');
-        buf_puts(w->out, name);
-        if (ns)
-                put_attr(w->out, "xmlns", ns);
-        w->names[w->depth++] = name;
-        w->tag_open = true;
-}
-
-void xml_put(struct xml_writer *w, const char *attr, const char *value) {
-        assert(w->tag_open);
-        if (value)
-                put_attr(w->out, attr, value);
-}
-
-void xml_put_u64(struct xml_writer *w, const char *attr, uint64_t value) {
-        char text[24];
-
-        snprintf(text, sizeof(text), "%" PRIu64, value);
-        xml_put(w, attr, text);
-}
-
-void xml_put_text(struct xml_writer *w, const char *text) {
-        close_start_tag(w);
-        put_escaped(w->out, text, strlen(text), false);
-}
-
-struct buf *xml_raw(struct xml_writer *w) {
-        close_start_tag(w);
-        return w->out;
-}
-
-void xml_end(struct xml_writer *w) {
-        assert(w->depth > 0);
-        w->depth--;
-        if (w->tag_open) {
-                buf_puts(w->out, "/>");
-                w->tag_open = false;
-                return;
-        }
-        buf_puts(w->out, "</");
-        buf_puts(w->out, w->names[w->depth]);
-        buf_putc(w->out, '>');
-}
-
-void xml_put_element(struct xml_writer *w, const char *name, const char *text) {
-        if (!text)
-                return;
-        xml_begin(w, name, NULL);
-        if (text[0] != '\0')
-                xml_put_text(w, text);
-        xml_end(w);
 }

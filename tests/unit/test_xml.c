@@ -106,6 +106,29 @@ static void test_foreign_attributes_do_not_pass_for_ours(void **state) {
         assert_null(xml_attr(x, "new"));
 }
 
+/* libstrophe alone believes the forger: whichever comes last wins. */
+static void test_nor_in_library_trees(void **state) {
+        static const char *const texts[] = {
+                "<m from='us' type='a' xmlns:p='urn:p' p:from='them' p:type='b' p:to='c'/>",
+                "<m xmlns:p='urn:p' p:from='them' p:type='b' from='us' p:to='c' type='a'/>",
+        };
+
+        (void)state;
+        assert_true(xml_is_guarded());
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                xmpp_ctx_t *ctx = xmpp_ctx_new(NULL, NULL);
+                xmpp_stanza_t *s = xmpp_stanza_new_from_string(ctx, texts[i]);
+                const struct xml *x = (const struct xml *)s;
+
+                assert_string_equal(xml_attr(x, "from"), "us");
+                assert_string_equal(xml_attr(x, "type"), "a");
+                assert_null(xml_attr(x, "to"));
+                assert_int_equal(xmpp_stanza_get_attribute_count(s), 2);
+                xmpp_stanza_release(s);
+                xmpp_ctx_free(ctx);
+        }
+}
+
 static void test_namespaces(void **state) {
         CLEANUP(xml_free)
         struct xml *x = parsed("<p:a xmlns='urn:d' xmlns:p='urn:p'><b/><p:c/><d xmlns=''/></p:a>");
@@ -316,6 +339,7 @@ int main(void) {
                 cmocka_unit_test(test_text_in_pieces),
                 cmocka_unit_test(test_text_is_one_piece),
                 cmocka_unit_test(test_foreign_attributes_do_not_pass_for_ours),
+                cmocka_unit_test(test_nor_in_library_trees),
                 cmocka_unit_test(test_namespaces),
                 cmocka_unit_test(test_malformed),
                 cmocka_unit_test(test_limits),
