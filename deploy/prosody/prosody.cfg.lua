@@ -78,6 +78,9 @@ smacks_hibernation_time = 0;
 -- Default 30 s: how long an acknowledgement may be missing.
 smacks_max_ack_delay = 2;
 
+-- Where other certificates are looked for; a scratch server has none.
+certificates = scratch and data or "certs";
+
 authentication = "internal_hashed";
 -- Default SHA-1.
 password_hash = "SHA-256";

@@ -22,8 +22,8 @@ LAYERS = {
     "target/step":       PROTO,
     "target":            PROTO + ["proto/link", "ext", "target/core", "target/io", "target/step"],
     "controller/core":   PROTO,
-    "controller/io":     PROTO + ["controller/core"],
-    "controller/cli":    PROTO + ["controller"],    # only the interface: see INTERFACE_ONLY
+    "controller/io":      PROTO + ["controller", "controller/core"],   # only the interface
+    "controller/cli":     PROTO + ["controller"],                      # only the interface
     "controller":        PROTO + ["proto/link", "ext", "controller/core", "controller/io"],
     "deploy/lab":        ["proto/base"],
 }
@@ -50,7 +50,7 @@ OWNERS = {
 }
 
 ROOMS_APART = "ext"
-INTERFACE_ONLY = {"controller/cli": "controller/api.h"}
+INTERFACE_ONLY = {"controller/cli": "controller/api.h", "controller/io": "controller/api.h"}
 # Tests may include what they test and what stands beside them.
 FREE = ["tests"]
 
