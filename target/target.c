@@ -185,7 +185,7 @@ static int target_pump(struct target *t) {
         work_pump(t, now_usec);
         going_pump(t, now_usec);
         announce_pump(t, now_usec);
-        if (peers_pump(t, now_usec) || t->out.cap > 0)
+        if (peers_pump(t, now_usec))
                 t->rest_usec = now_usec + REST_USEC;
         else if (now_usec >= t->rest_usec)
                 rest(t);
