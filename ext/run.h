@@ -18,8 +18,8 @@
 
 #define NS_ROTA_RUN "urn:rota:run:1"
 #define NS_JSON "urn:xmpp:json:0"
-#define RUN_PLAN_MAX 65536                       /* bytes */
-#define RUN_TTL_MAX (UINT64_C(10) * 366 * 86400) /* seconds */
+#define RUN_PLAN_MAX 65536               /* bytes */
+#define RUN_TTL_MAX UINT64_C(4000000000) /* seconds: a century and some */
 #define RUN_REFUSED_TEXT_MAX 1024
 
 struct run_plan {

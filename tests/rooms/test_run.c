@@ -147,8 +147,8 @@ static void refuses(void **state) {
               "run: bad-request: <run>: attribute id is longer than 64 bytes");
         DROPS("<run " NS " id='r' ttl='-1'>" PLAN "</run>",
               "run: bad-request: <run>: attribute ttl is no whole number");
-        DROPS("<run " NS " id='r' ttl='316224001'>" PLAN "</run>",
-              "run: bad-request: <run>: attribute ttl is above 316224000");
+        DROPS("<run " NS " id='r' ttl='4000000001'>" PLAN "</run>",
+              "run: bad-request: <run>: attribute ttl is above 4000000000");
         DROPS("<run " NS " id='r' ttl='99999999999999999999'>" PLAN "</run>",
               "run: bad-request: <run>: attribute ttl is no whole number");
         DROPS("<run " NS " id='r' if-idle='maybe'>" PLAN "</run>",
