@@ -7,6 +7,9 @@
  * children are ignored (a later version may add some); a missing required field, a value of the wrong
  * form and anything beyond its limit are refused as a whole.
  *
+ * What is absent decodes to 0, false, NULL or -1 (enum), an own text to ""; and those values, where
+ * they are not required, are not written. A required text or bytes is not empty.
+ *
  * A row whose C member has the wrong type does not compile.
  */
 #pragma once
@@ -50,9 +53,9 @@ struct field {
         /* Strings and bytes: length in bytes, 0 means 255. Numbers: largest value, 0 means any.
          * Lists: items, 0 means 64. Too many or too long is refused, never cut. */
         uint64_t max;
-        const char *const *names;     /* FIELD_ENUM, ends with NULL; the index is the value */
-        const struct element *child;  /* FIELD_CHILD, FIELD_LIST */
-        const char *ns;               /* FIELD_CHILD_STR, FIELD_FLAG: when not the element's own */
+        const char *const *names;    /* FIELD_ENUM, ends with NULL; the index is the value */
+        const struct element *child; /* FIELD_CHILD, FIELD_LIST */
+        const char *ns;              /* FIELD_CHILD_STR, FIELD_FLAG: when not the element's own */
 };
 
 /* An element: what an extension's payload looks like. */

@@ -98,7 +98,8 @@ struct json_writer {
 };
 
 void json_writer_init(struct json_writer *w, struct buf *out);
-void json_begin_object(struct json_writer *w, const char *key); /* @key NULL in arrays and at the root */
+void json_begin_object(struct json_writer *w,
+                       const char *key); /* @key NULL in arrays and at the root */
 void json_end_object(struct json_writer *w);
 void json_begin_array(struct json_writer *w, const char *key);
 void json_end_array(struct json_writer *w);

@@ -41,8 +41,8 @@ enum stanza_why {
 struct stanza_error {
         enum stanza_condition condition;
         enum stanza_why why;
-        const char *text;   /* may be NULL */
-        const char *run;    /* details of `why`, may be NULL */
+        const char *text; /* may be NULL */
+        const char *run;  /* details of `why`, may be NULL */
         const char *owner;
         const char *role;
 };

@@ -37,10 +37,10 @@ const char *xml_text(const struct xml *x, struct arena *a);
 
 /* Limits of xml_parse(); 0 takes the default. */
 struct xml_limits {
-        size_t size;     /* bytes; default 256 KiB, the servers' stanza limit */
-        unsigned depth;  /* default 32 */
-        unsigned nodes;  /* elements and text runs; default 20,000 */
-        unsigned attrs;  /* of one element; default 64 */
+        size_t size;    /* bytes; default 256 KiB, the servers' stanza limit */
+        unsigned depth; /* default 32 */
+        unsigned nodes; /* elements and text runs; default 20,000 */
+        unsigned attrs; /* of one element; default 64 */
 };
 
 enum {

@@ -33,7 +33,8 @@ int buf_append(struct buf *b, const void *data, size_t len);
 int buf_puts(struct buf *b, const char *text);
 int buf_putc(struct buf *b, char c);
 int buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int buf_vprintf(struct buf *b, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+int buf_vprintf(struct buf *b, const char *format, va_list ap)
+        __attribute__((format(printf, 2, 0)));
 
 /* 0, or -ENOMEM when any append since the last buf_clear() failed. */
 int buf_check(const struct buf *b);
