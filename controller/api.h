@@ -49,10 +49,10 @@
 #define API_INTERFACE "io.rota.Controller"
 
 /* Exit statuses of `rota`, and which error leads to them. */
-#define API_ERROR_USAGE "io.rota.Error.Usage"         /* 2 */
-#define API_ERROR_INFRA "io.rota.Error.Infra"         /* 3: offline, no server, no answer */
-#define API_ERROR_DENIED "io.rota.Error.NotAllowed"   /* 4 */
+#define API_ERROR_USAGE "io.rota.Error.Usage"            /* 2 */
+#define API_ERROR_INFRA "io.rota.Error.Infra"            /* 3: offline, no server, no answer */
+#define API_ERROR_DENIED "io.rota.Error.NotAllowed"      /* 4 */
 #define API_ERROR_NOTHING "io.rota.Error.NothingMatches" /* 5 */
-#define API_ERROR_BUSY "io.rota.Error.Busy"           /* 6 */
-#define API_ERROR_TIMEOUT "io.rota.Error.Timeout"     /* 7 */
-#define API_ERROR_UNKNOWN "io.rota.Error.Unknown"     /* 2: no such run or diagnostic */
+#define API_ERROR_BUSY "io.rota.Error.Busy"              /* 6 */
+#define API_ERROR_TIMEOUT "io.rota.Error.Timeout"        /* 7 */
+#define API_ERROR_UNKNOWN "io.rota.Error.Unknown"        /* 2: no such run or diagnostic */

@@ -12,6 +12,7 @@
 
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
+#include "proto/base/id.h"
 #include "proto/jid.h"
 
 #include <stdbool.h>
@@ -83,9 +84,9 @@ struct target {
         uint64_t rebooting_until;  /* monotonic; 0: none is expected */
         uint64_t silent_usec;      /* realtime: of the question that was not answered */
         /* whoever uses the fleet marks here; the fleet itself does not look */
-        bool dirty;          /* differs from what was stored and shown */
-        char synced_sid[64]; /* the session for which our offsets were accepted */
-        char asked_sid[64];  /* the session for which they were sent */
+        bool dirty;                  /* differs from what was stored and shown */
+        char synced_sid[ID_MAX + 1]; /* the session for which our offsets were accepted */
+        char asked_sid[ID_MAX + 1];  /* the session for which they were sent */
         unsigned sync_tries;
         uint64_t sync_at; /* monotonic: when to send them (again); USEC_NEVER */
 };

@@ -36,7 +36,9 @@ struct run_stream {
         unsigned mismatches; /* of the SHA-256 */
         bool waits;          /* a gap or a full disk: asked again, and `in.next` has not come yet */
         bool again;          /* ask again with the next acknowledgement */
-        bool fresh;          /* written or received since the last acknowledgement */
+        bool fresh;          /* received since the last acknowledgement */
+        bool cut;            /* a write or sync failed: bring the file back to `next` */
+        uint64_t shown;      /* how much whoever watches was told of */
         bool dirty;          /* differs from what is stored */
 };
 
@@ -58,10 +60,10 @@ struct run {
         char *cause;
         uint64_t folded; /* offset in the events */
         bool sent;       /* at least once, to whomever */
-        char sent_sid[64];
+        char sent_sid[ID_MAX + 1];
         uint64_t sent_usec; /* monotonic, in this session */
         char *cancel_by;    /* NULL: nobody wants that */
-        char cancel_sid[64];
+        char cancel_sid[ID_MAX + 1];
         bool local; /* ended here */
         bool done;
         char *problem; /* what is wrong with its output */
@@ -70,6 +72,8 @@ struct run {
         size_t n_streams;
         bool dirty;
         bool changed; /* since it was last shown */
+        bool touched; /* in the user's list of runs to look at */
+        bool more;    /* a hash of it is not finished */
 };
 
 struct lane {
