@@ -160,11 +160,12 @@ static int lines_line(struct lines *l, int source, bool ended) {
         if (l->open >= 0 && l->open != source)
                 lines_break(l);
         lines_paint(l, source);
+        if (lines_check(l) < 0)
+                return -ENOMEM;
         if (ended)
-                lines_break(l);
-        else
-                buf_clear(&l->shown); /* the next piece goes on where this one ends */
-        return lines_check(l);
+                return lines_break(l);
+        buf_clear(&l->shown); /* the next piece goes on where this one ends */
+        return 0;
 }
 
 static int lines_feed_terminal(struct lines *l, int source, const char *data, size_t len,
@@ -278,7 +279,8 @@ int lines_tick(struct lines *l, uint64_t now_usec) {
                 if (s->since_usec == USEC_NEVER || s->since_usec + LINES_PARTIAL_USEC > now_usec)
                         continue;
                 s->since_usec = USEC_NEVER;
-                lines_take_text(l, s);
+                if (lines_take_text(l, s) < 0)
+                        return -ENOMEM;
                 if (l->text.len == 0 && l->open != i)
                         continue;
                 /* a line that wraps cannot be painted over */
@@ -286,6 +288,8 @@ int lines_tick(struct lines *l, uint64_t now_usec) {
                 if (l->open >= 0 && l->open != i)
                         lines_break(l);
                 lines_paint(l, i);
+                if (lines_check(l) < 0)
+                        return -ENOMEM;
         }
-        return lines_check(l);
+        return 0;
 }
