@@ -387,7 +387,7 @@ void work_spawn(struct work *w, unsigned step) {
         if (r == 0)
                 r = rundir_write(t->rundir, w->run->id, step_file(step, "spec", name), &spec);
         if (r == -ENOSPC || r == -EDQUOT || r == -ENOMEM) {
-                runq_record_failed(t->runq, w->run, target_now());
+                work_trouble(t, w->run, -r);
                 return;
         }
         if (r == 0)
@@ -398,6 +398,7 @@ void work_spawn(struct work *w, unsigned step) {
                 not_run(w, arena_printf(&a, "rota-step could not be started: %s", strerror(-r)));
                 return;
         }
+        work_well(t);
         w->launched = true;
         runq_spawned(t->runq, w->run, step);
 }

@@ -91,15 +91,23 @@ static const char *step_title(struct target *t, const struct runq_run *run, unsi
         return arena_strdup(a, buf_text(&title));
 }
 
-static void record_failed(struct target *t, struct runq_run *run, int error) {
+void work_trouble(struct target *t, struct runq_run *run, int error) {
         if (t->trouble != error) {
-                log_error("cannot write the journal of run %s: %s; nothing goes on before it is "
-                          "written, trying again every second",
+                log_error("cannot write what run %s needs: %s; it goes on when that is written, "
+                          "trying again every second",
                           run->id, strerror(error));
                 t->trouble = error;
                 t->announce.due = true;
         }
         runq_record_failed(t->runq, run, target_now());
+}
+
+void work_well(struct target *t) {
+        if (!t->trouble)
+                return;
+        log_notice("the state directory can be written again");
+        t->trouble = 0;
+        t->announce.due = true;
 }
 
 static void record(struct target *t, struct runq_action *a) {
@@ -123,13 +131,10 @@ static void record(struct target *t, struct runq_action *a) {
         if (r == 0)
                 r = rundir_append(t->rundir, a->run->id, w->events_size, &lines);
         if (r < 0) {
-                record_failed(t, a->run, -r);
+                work_trouble(t, a->run, -r);
                 return;
         }
-        if (t->trouble) {
-                log_notice("the journal can be written again");
-                t->trouble = 0;
-        }
+        work_well(t);
         w->events_size += lines.len;
         for (size_t i = 0; i < a->n_events; i++)
                 log_event(a->run, &a->events[i]);

@@ -36,6 +36,9 @@ struct work {
 
 struct work *work_of(const struct runq_run *run);
 void work_free(struct work *w);
+/* Something could not be written: the run waits, and everybody is told. */
+void work_trouble(struct target *t, struct runq_run *run, int error);
+void work_well(struct target *t);
 /* step_work.c */
 void work_spawn(struct work *w, unsigned step);
 void work_adopt(struct work *w, unsigned step);
