@@ -13,7 +13,7 @@
  * There is no shell: an argument is a template in which {name} is replaced by the parameter; an
  * argument that is exactly "{name?}" is left out when the parameter is empty. Types: int, bytes, duration, string (with
  * "pattern": an extended regular expression that must match as a whole), enum ("values"), bool. A bytes
- * parameter is substituted as a number of bytes, a duration as a number of seconds. A parameter with the default "" may
+ * parameter is substituted as a number of bytes, a duration as a number of seconds ("90", "0.25"). A parameter with the default "" may
  * be left out. {libexec} is the absolute path of the folder `libexec` beside the file, for diagnostics
  * that need a script; such a script exits with 77 for "cannot run here". {{ is a brace.
  */

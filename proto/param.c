@@ -120,6 +120,22 @@ static int parse_number(enum param_type type, const char *text, int64_t *ret) {
         return 0;
 }
 
+/* "90", or "0.25": no more digits than it takes. */
+static int seconds_value(int64_t usec, struct arena *a, const char **ret_value) {
+        char *text = arena_printf(a, "%" PRId64 ".%06" PRId64, usec / (int64_t)USEC_PER_SEC,
+                                  usec % (int64_t)USEC_PER_SEC);
+        size_t len;
+
+        if (!text)
+                return -ENOMEM;
+        len = strlen(text);
+        while (text[len - 1] == '0')
+                len--;
+        text[text[len - 1] == '.' ? len - 1 : len] = '\0';
+        *ret_value = text;
+        return 0;
+}
+
 static int number_value(const struct param *p, const char *text, struct arena *a,
                         const char **ret_value, const char **ret_why) {
         int64_t value;
@@ -128,8 +144,8 @@ static int number_value(const struct param *p, const char *text, struct arena *a
                 return refuse(p, text, a, ret_why);
         if ((p->min && value < p->min_value) || (p->max && value > p->max_value))
                 return refuse_range(p, text, a, ret_why);
-        if (p->type == PARAM_DURATION) /* part of a second counts as one */
-                value = value / (int64_t)USEC_PER_SEC + (value % (int64_t)USEC_PER_SEC > 0);
+        if (p->type == PARAM_DURATION)
+                return seconds_value(value, a, ret_value);
         *ret_value = arena_printf(a, "%" PRId64, value);
         return *ret_value ? 0 : -ENOMEM;
 }

@@ -166,11 +166,11 @@ static void becomes_a_command_line(void **state) {
         CLEANUP(arena_done) struct arena a = {0};
         struct lab *lab = *state;
         CLEANUP(buf_done) struct buf expected = {0};
-        const char *const params[] = {"time", "1.2s", NULL};
+        const char *const params[] = {"time", "1200ms", NULL};
 
         check_expand("memory", "memtester|67108864B|1");
         check_expand("memory", "memtester|1048576B|1000", "size", "1M", "passes", "1000");
-        buf_printf(&expected, "%s/libexec/net|-mtcp|2|false|{x}|none", lab->dir);
+        buf_printf(&expected, "%s/libexec/net|-mtcp|1.2|false|{x}|none", lab->dir);
         assert_string_equal(expand(c, &a, "net", params), expected.data);
         buf_clear(&expected);
         buf_printf(&expected, "%s/libexec/net|lab.example|-mudp|60|true|{x}|a b", lab->dir);
