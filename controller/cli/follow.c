@@ -1,10 +1,10 @@
 #include "controller/cli/follow.h"
 
 #include "controller/api.h"
+#include "controller/cli/followed.h"
 #include "controller/cli/interrupt.h"
 #include "controller/cli/lines.h"
 #include "controller/cli/say.h"
-#include "controller/cli/tail.h"
 #include "controller/cli/when.h"
 #include "proto/base/clock.h"
 
@@ -17,19 +17,6 @@
 #define FOLLOW_GIVE_UP_USEC (30 * USEC_PER_SEC)
 #define FOLLOW_SAY_USEC USEC_PER_SEC /* a short absence is not worth a line */
 #define FOLLOW_SHORT_MAX 3
-
-struct followed {
-        char *run;
-        struct json_doc *doc; /* as last heard */
-        struct runinfo info;  /* points into it */
-        char *json;
-        char *note; /* as last said */
-        struct tail *tails;
-        size_t n_tails;
-        unsigned shorts; /* in a row */
-        bool finished;
-        int source;
-};
 
 struct follow {
         struct client *client; /* borrowed */
@@ -101,111 +88,18 @@ static void follow_wake(struct follow *f) {
                 (void)sd_event_source_set_enabled(f->pump, SD_EVENT_ON);
 }
 
-/* ---- streams ---- */
-
-static bool followed_wants(const struct follow *f, const char *stream) {
-        if (f->how.stream)
-                return strcmp(stream, f->how.stream) == 0;
-        return runinfo_step_of(stream) > 0;
-}
-
-/* Finds or makes; NULL when out of memory. Kept in the order of steps. */
-static struct tail *followed_tail(struct followed *r, const char *stream) {
-        struct tail tail;
-        struct tail *tails;
-        size_t at;
-
-        for (size_t i = 0; i < r->n_tails; i++)
-                if (strcmp(r->tails[i].stream, stream) == 0)
-                        return &r->tails[i];
-        tails = realloc(r->tails, (r->n_tails + 1) * sizeof(*tails));
-        if (!tails)
-                return NULL;
-        r->tails = tails;
-        if (tail_init(&tail, stream) < 0)
-                return NULL;
-        for (at = r->n_tails; at > 0 && tails[at - 1].step > tail.step; at--)
-                tails[at] = tails[at - 1];
-        tails[at] = tail;
-        r->n_tails++;
-        return &tails[at];
-}
-
-static int followed_streams(struct follow *f, struct followed *r, bool first) {
-        struct json_at root = json_root(r->doc);
-        struct json_at streams;
-
-        if (json_get(&root, "streams", &streams) != 0)
-                return 0;
-        for (size_t i = 0; i < json_length(&streams); i++) {
-                struct json_at at;
-                struct runinfo_stream s;
-                struct tail *t;
-
-                if (json_item(&streams, i, &at) != 0 || runinfo_read_stream(&at, &s) != 0 ||
-                    !followed_wants(f, s.name))
-                        continue;
-                t = followed_tail(r, s.name);
-                if (!t)
-                        return -ENOMEM;
-                tail_grew(t, s.next);
-                if (s.has_size)
-                        t->size = s.size;
-                if (first && f->how.from_now)
-                        t->offset = t->next;
-        }
-        return 0;
-}
-
 /* ---- what is heard of a run ---- */
 
-static void followed_say(struct follow *f, struct followed *r) {
-        const char *note = r->info.note ? r->info.note : "";
-        const char *name = r->info.target;
+static int follow_heard(struct follow *f, struct followed *r, const char *json) {
+        CLEANUP(buf_done) struct buf why = {0};
+        int q = followed_heard(r, json, clock_monotonic_usec(), &why);
 
-        if (f->how.quiet || f->how.silent)
-                return;
-        if (!runinfo_ended(&r->info) && *note && (!r->note || strcmp(r->note, note) != 0)) {
-                follow_make_room(f);
-                if (strncmp(note, name, strlen(name)) == 0)
-                        say_note("%s", note);
-                else
-                        say_note("%s: %s", name, note);
-                free(r->note);
-                r->note = strdup(note);
-        }
-}
-
-/* Takes a RUN. */
-static int followed_heard(struct follow *f, struct followed *r, const char *json, bool first) {
-        CLEANUP(json_free) struct json_doc *doc = NULL;
-        CLEANUP(mem_free) char *copy = strdup(json);
-        struct runinfo info;
-        struct json_at root;
-        int q;
-
-        if (!copy)
-                return -ENOMEM;
-        q = json_parse(&doc, "the controller's answer", json, strlen(json));
         if (q < 0)
                 return q;
-        if (q == 0) {
-                root = json_root(doc);
-                q = runinfo_read(&root, &info);
-        }
         if (q > 0) {
-                say_error("the controller's answer cannot be read: %s", json_error(doc));
+                say_error("the controller's answer cannot be read: %s", buf_text(&why));
                 return follow_end(f, STATUS_INFRA);
         }
-        json_free(r->doc);
-        free(r->json);
-        r->doc = TAKE(doc);
-        r->json = TAKE(copy);
-        r->info = info;
-        q = followed_streams(f, r, first);
-        if (q < 0)
-                return q;
-        followed_say(f, r);
         follow_wake(f);
         return 0;
 }
@@ -215,21 +109,17 @@ static int follow_on_grew(struct follow *f, sd_bus_message *m) {
         const char *stream;
         uint64_t next;
         struct followed *r;
-        struct tail *t;
         int q;
 
         q = sd_bus_message_read(m, "sst", &run, &stream, &next);
         if (q < 0)
                 return q;
         r = follow_find(f, run);
-        if (!r || !followed_wants(f, stream))
+        if (!r)
                 return 0;
-        t = followed_tail(r, stream);
-        if (!t)
-                return -ENOMEM;
-        tail_grew(t, next);
+        q = followed_grew(r, stream, next);
         follow_wake(f);
-        return 0;
+        return q;
 }
 
 static int follow_on_run(struct follow *f, sd_bus_message *m) {
@@ -252,7 +142,7 @@ static int follow_on_run(struct follow *f, sd_bus_message *m) {
         if (json_get_str(&root, "run", &run) != 0 || !run)
                 return 0;
         r = follow_find(f, run);
-        return r ? followed_heard(f, r, json, false) : 0;
+        return r ? follow_heard(f, r, json) : 0;
 }
 
 static int follow_on_signal(void *userdata, const char *signal, sd_bus_message *m) {
@@ -272,7 +162,7 @@ static int follow_on_signal(void *userdata, const char *signal, sd_bus_message *
 
 /* ---- output ---- */
 
-static int followed_print(struct follow *f, struct followed *r, size_t n) {
+static int follow_print(struct follow *f, struct followed *r, size_t n) {
         int q;
 
         if (f->how.silent)
@@ -281,7 +171,7 @@ static int followed_print(struct follow *f, struct followed *r, size_t n) {
         return q < 0 ? q : follow_flush(f);
 }
 
-static int followed_end_lines(struct follow *f, struct followed *r) {
+static int follow_end_lines(struct follow *f, struct followed *r) {
         int q = f->how.silent ? 0 : lines_end(f->lines, r->source);
 
         return q < 0 ? q : follow_flush(f);
@@ -301,7 +191,7 @@ static int follow_short(struct follow *f, struct followed *r, struct tail *t) {
 }
 
 /* Reads one piece of one stream. Returns 1 when it did, 0 when there is nothing to do, or -errno. */
-static int followed_read(struct follow *f, struct followed *r, struct tail *t) {
+static int follow_read(struct follow *f, struct followed *r, struct tail *t) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         size_t n = 0;
         int status;
@@ -310,7 +200,7 @@ static int followed_read(struct follow *f, struct followed *r, struct tail *t) {
         q = tail_read(t, f->client, r->run, f->data, sizeof(f->data), &n, &error);
         if (q == 0) {
                 r->shorts = 0;
-                q = followed_print(f, r, n);
+                q = follow_print(f, r, n);
                 return q < 0 ? q : 1;
         }
         if (q == TAIL_MORE)
@@ -331,24 +221,14 @@ static int followed_read(struct follow *f, struct followed *r, struct tail *t) {
         return 0;
 }
 
-/* The stream whose turn it is; NULL when there is none. */
-static struct tail *followed_turn(struct followed *r) {
-        bool ended = runinfo_ended(&r->info);
-
-        for (size_t i = 0; i < r->n_tails; i++)
-                if (!tail_finished(&r->tails[i], ended))
-                        return &r->tails[i];
-        return NULL;
-}
-
 /* Returns 1 when there is more to do, 0, or -errno. */
-static int followed_pump(struct follow *f, struct followed *r) {
+static int follow_one(struct follow *f, struct followed *r) {
         struct tail *t = followed_turn(r);
-        bool ended = runinfo_ended(&r->info);
+        bool ended = followed_ended(r);
         int q;
 
         if (t && (t->offset < t->next || !t->asked)) {
-                q = t->offset < t->next || ended || f->how.until_now ? followed_read(f, r, t) : 0;
+                q = t->offset < t->next || ended || f->how.until_now ? follow_read(f, r, t) : 0;
                 if (q < 0)
                         return q;
                 if (!tail_finished(t, ended)) {
@@ -359,14 +239,12 @@ static int followed_pump(struct follow *f, struct followed *r) {
                         return 0;
                 }
                 tail_close(t);
-                q = followed_end_lines(f, r);
+                q = follow_end_lines(f, r);
                 return q < 0 ? q : 1;
         }
-        if (t && tail_finished(t, ended))
-                tail_close(t);
         if ((!t && ended) || f->how.until_now) {
                 r->finished = true;
-                return followed_end_lines(f, r);
+                return follow_end_lines(f, r);
         }
         return 0;
 }
@@ -379,7 +257,7 @@ static int follow_on_pump(sd_event_source *s, void *userdata) {
         for (size_t i = 0; i < f->n_runs && !f->over && f->gone_usec == 0; i++) {
                 if (f->runs[i].finished)
                         continue;
-                q = followed_pump(f, &f->runs[i]);
+                q = follow_one(f, &f->runs[i]);
                 if (q == -ENOMEM)
                         return follow_no_memory(f);
                 if (q < 0) {
@@ -405,14 +283,13 @@ static int follow_refresh(struct follow *f) {
                 sd_bus_message *reply = NULL;
                 const char *json;
 
-                for (size_t k = 0; k < f->runs[i].n_tails; k++)
-                        tail_close(&f->runs[i].tails[k]);
+                followed_close(&f->runs[i]);
                 r = sd_bus_call_method(client_bus(f->client), NULL, API_PATH, API_INTERFACE, "Run",
                                        &error, &reply, "s", f->runs[i].run);
                 if (r >= 0)
                         r = sd_bus_message_read(reply, "s", &json);
                 if (r >= 0)
-                        r = followed_heard(f, &f->runs[i], json, false);
+                        r = follow_heard(f, &f->runs[i], json);
                 else if (!client_gone(&error, r))
                         follow_end(f, client_failed(f->client, &error, r));
                 sd_bus_error_free(&error);
@@ -455,6 +332,21 @@ static int follow_return(struct follow *f) {
         return follow_end(f, STATUS_INFRA);
 }
 
+static void follow_say_notes(struct follow *f) {
+        for (size_t i = 0; i < f->n_runs; i++) {
+                const char *note = followed_note(&f->runs[i], clock_monotonic_usec());
+                const char *name = f->runs[i].info.target;
+
+                if (!note || f->how.quiet || f->how.silent)
+                        continue;
+                follow_make_room(f);
+                if (strncmp(note, name, strlen(name)) == 0)
+                        say_note("%s", note);
+                else
+                        say_note("%s: %s", name, note);
+        }
+}
+
 static int follow_on_time(sd_event_source *s, uint64_t at, void *userdata) {
         struct follow *f = userdata;
         int r;
@@ -465,6 +357,8 @@ static int follow_on_time(sd_event_source *s, uint64_t at, void *userdata) {
                 r = follow_return(f);
         else
                 r = 0;
+        if (!f->over)
+                follow_say_notes(f);
         lines_resize(f->lines, say_columns(STDOUT_FILENO));
         if (r >= 0)
                 r = lines_tick(f->lines, clock_monotonic_usec());
@@ -480,6 +374,9 @@ static int follow_arm(struct follow *f) {
 
         if (f->gone_usec != 0 && again < at)
                 at = again;
+        for (size_t i = 0; i < f->n_runs; i++)
+                if (f->runs[i].note_usec < at)
+                        at = f->runs[i].note_usec;
         if (at == USEC_NEVER)
                 return sd_event_source_set_enabled(f->timer, SD_EVENT_OFF);
         r = sd_event_source_set_time(f->timer, at);
@@ -525,17 +422,8 @@ struct follow *follow_free(struct follow *f) {
         if (f->event)
                 sd_bus_detach_event(client_bus(f->client));
         sd_event_unref(f->event);
-        for (size_t i = 0; i < f->n_runs; i++) {
-                struct followed *r = &f->runs[i];
-
-                for (size_t k = 0; k < r->n_tails; k++)
-                        tail_done(&r->tails[k]);
-                free(r->tails);
-                json_free(r->doc);
-                free(r->json);
-                free(r->note);
-                free(r->run);
-        }
+        for (size_t i = 0; i < f->n_runs; i++)
+                followed_done(&f->runs[i]);
         free(f->runs);
         lines_free(f->lines);
         free(f);
@@ -545,26 +433,20 @@ struct follow *follow_free(struct follow *f) {
 int follow_add(struct follow *f, const struct json_at *run) {
         CLEANUP(buf_done) struct buf json = {0};
         struct followed *runs = realloc(f->runs, (f->n_runs + 1) * sizeof(*runs));
-        struct followed *r;
         int q = -ENOMEM;
 
         if (runs) {
                 f->runs = runs;
-                r = &runs[f->n_runs];
-                *r = (struct followed){0};
+                followed_init(&runs[f->n_runs++], f->how.stream);
                 q = json_print(run, &json);
                 if (q >= 0)
-                        q = followed_heard(f, r, buf_text(&json), true);
-                if (q >= 0 && !f->over) {
-                        f->n_runs++;
-                        r->run = strdup(r->info.run);
-                        if (!r->run || (f->how.stream && !followed_tail(r, f->how.stream)))
-                                q = -ENOMEM;
-                }
+                        q = follow_heard(f, &runs[f->n_runs - 1], buf_text(&json));
+                if (q >= 0 && f->how.from_now)
+                        followed_skip(&runs[f->n_runs - 1]);
         }
         if (q < 0)
-                return follow_no_memory(f), f->status;
-        return f->over ? f->status : 0;
+                (void)follow_no_memory(f);
+        return f->status;
 }
 
 static int follow_prepare(struct follow *f) {
@@ -606,7 +488,7 @@ static void follow_detached(struct follow *f, const char *name) {
         bool going = false;
 
         for (size_t i = 0; i < f->n_runs; i++)
-                going = going || !runinfo_ended(&f->runs[i].info);
+                going = going || !followed_ended(&f->runs[i]);
         follow_make_room(f);
         if (going)
                 say_note("Detached; the run goes on. rota watch %s", name);

@@ -72,6 +72,25 @@ static enum status status_of_refusal(const char *refusal) {
         return STATUS_INFRA;
 }
 
+/* A controller without the member says it in its sentence: "pc1 refused it (busy): …". */
+static enum status status_of_cause(const char *cause) {
+        static const char words[] = " refused it (";
+        static const char over[] = "time to live ended";
+        const char *at = strstr(cause, words);
+        char name[32];
+        size_t len;
+
+        if (!at)
+                return strstr(cause, over) ? STATUS_TIMEOUT : STATUS_INFRA;
+        at += sizeof(words) - 1;
+        len = strcspn(at, ")");
+        if (len >= sizeof(name))
+                return STATUS_INFRA;
+        memcpy(name, at, len);
+        name[len] = '\0';
+        return status_of_refusal(name);
+}
+
 enum status status_of_run(const char *verdict, const char *refusal, const char *cause) {
         if (!verdict)
                 return STATUS_INFRA;
@@ -83,8 +102,7 @@ enum status status_of_run(const char *verdict, const char *refusal, const char *
                 return STATUS_FAILED;
         if (refusal && *refusal)
                 return status_of_refusal(refusal);
-        (void)cause;
-        return STATUS_INFRA;
+        return cause ? status_of_cause(cause) : STATUS_INFRA;
 }
 
 const char *status_meaning(enum status s) {

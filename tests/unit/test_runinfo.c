@@ -90,6 +90,18 @@ static void test_status(void **state) {
                 {"surprise",  NULL,          STATUS_INFRA    },
                 {NULL,        NULL,          STATUS_INFRA    },
         };
+        static const struct {
+                const char *cause;
+                enum status status;
+        } causes[] = {
+                {"pc1 refused it (not-allowed)",                                    STATUS_DENIED },
+                {"pc1 refused it (busy): run k3 for ana",                           STATUS_BUSY   },
+                {"pc1 refused it (invalid): no such diagnostic",                    STATUS_USAGE  },
+                {"pc1 refused it (full)",                                           STATUS_INFRA  },
+                {"its time to live ended before the target took it",                STATUS_TIMEOUT},
+                {"step 1: there is no program memtester",                           STATUS_INFRA  },
+                {"pc1 refused it (a word that is much longer than any of them is)", STATUS_INFRA  },
+        };
         static const enum status order[] = {STATUS_PASSED,  STATUS_FAILED, STATUS_CANCELLED,
                                             STATUS_TIMEOUT, STATUS_BUSY,   STATUS_NOTHING,
                                             STATUS_USAGE,   STATUS_DENIED, STATUS_INFRA};
@@ -98,6 +110,8 @@ static void test_status(void **state) {
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
                 assert_int_equal(status_of_run(rows[i].verdict, rows[i].refusal, NULL),
                                  rows[i].status);
+        for (size_t i = 0; i < ARRAY_SIZE(causes); i++)
+                assert_int_equal(status_of_run("not-run", NULL, causes[i].cause), causes[i].status);
         for (size_t i = 0; i < ARRAY_SIZE(order); i++)
                 for (size_t k = 0; k < ARRAY_SIZE(order); k++)
                         assert_int_equal(status_worst(order[i], order[k]), order[i > k ? i : k]);
