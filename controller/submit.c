@@ -5,6 +5,7 @@
 #include "controller/api.h"
 #include "controller/controller.h"
 #include "controller/facts.h"
+#include "ext/run.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/json.h"
@@ -360,6 +361,12 @@ void desk_submit(struct controller *c, struct bus_call *call, const char *select
         }
         if (r == 0)
                 r = plan_write(&q.plan, &q.plan_text);
+        if (r == 0 && q.plan_text.len > RUN_PLAN_MAX) {
+                bus_fail(call, API_ERROR_USAGE,
+                         "the plan is longer than 64 KiB, which is the most a target takes; "
+                         "put long input into a file on the target");
+                return;
+        }
         if (r == 0)
                 r = write_title(&q, &title);
         if (r < 0) {

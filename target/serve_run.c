@@ -4,6 +4,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/jid.h"
+#include "proto/text.h"
 #include "proto/units.h"
 
 #include <errno.h>
@@ -11,7 +12,13 @@
 
 static void refuse(struct target *t, const char *to, const char *run, enum run_refusal why,
                    const char *text) {
-        const struct run_refused m = {.run = run, .why = (int)why, .text = text};
+        CLEANUP(arena_done) struct arena a = {0};
+        /* it may quote what the peer sent, of any length */
+        const struct run_refused m = {
+                .run = run,
+                .why = (int)why,
+                .text = text_fit(&a, text, RUN_REFUSED_TEXT_MAX),
+        };
         const struct log_field fields[] = {
                 {"ROTA_RUN",  run },
                 {"ROTA_PEER", to  },

@@ -337,9 +337,12 @@ static int fold_events(struct rundir *d, struct arena *a, struct rundir_found *f
                 return r;
         if (at < text.len) {
                 /* A line was torn, which can only be what was never synced and so never announced. */
-                if (ftruncate(fd, (off_t)at) < 0 || fdatasync(fd) < 0)
+                if (ftruncate(fd, (off_t)at) < 0)
                         return -errno;
         }
+        /* We may have been killed between writing the last line and syncing it, and now offer it. */
+        if (f->delivered_usec == 0 && fdatasync(fd) < 0)
+                return -errno;
         f->events_size = at;
         return f->fold.state == RUN_UNKNOWN ? JSON_BAD : 0;
 }
