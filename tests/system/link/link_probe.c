@@ -6,7 +6,8 @@
  *   stdin    send XML · echo SIZE COUNT · burst COUNT SIZE · trace on|off · stop · quit
  *
  * `echo` sends messages to itself, one after the other, and prints how long they took there and back.
- * `burst` sends them all as fast as the link takes them, and checks that each arrives once and in order.
+ * `burst` sends them as fast as the link takes them, BURST_WINDOW under way, and checks that each arrives
+ * once and in order.
  */
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
@@ -25,6 +26,8 @@
 
 #define NS_PROBE "urn:rota:probe"
 #define ECHO_MAX 100000
+/* servers drop what piles up beyond some thousands */
+#define BURST_WINDOW 400
 
 struct probe {
         sd_event *event;
@@ -86,7 +89,8 @@ static void echo_came(struct probe *p) {
 }
 
 static void burst_more(struct probe *p) {
-        while (p->burst_sent < p->burst_count && !link_full(p->link))
+        while (p->burst_sent < p->burst_count && p->burst_sent - p->burst_seen < BURST_WINDOW &&
+               !link_full(p->link))
                 send_payload(p, "burst", p->burst_sent++, p->burst_size);
 }
 
@@ -97,8 +101,10 @@ static void burst_came(struct probe *p, const struct xml *x) {
         if (!n || strtoul(n, NULL, 10) != p->burst_seen ||
             strlen(xml_text(x, &arena)) != p->burst_size)
                 p->burst_wrong++;
-        if (++p->burst_seen < p->burst_count)
+        if (++p->burst_seen != p->burst_count) {
+                burst_more(p);
                 return;
+        }
         printf("burst count=%u size=%zu wrong=%u usec=%" PRIu64 "\n", p->burst_count, p->burst_size,
                p->burst_wrong, clock_monotonic_usec() - p->burst_begin_usec);
 }
@@ -120,6 +126,24 @@ static void on_offline(void *userdata, enum link_cause cause, const char *detail
                 sd_event_exit(p->event, 0);
 }
 
+/* Servers end sessions that do not answer. */
+static void answer_ping(struct probe *p, const struct xml *stanza) {
+        CLEANUP(buf_done) struct buf text = {0};
+        const char *from = xml_attr(stanza, "from");
+        struct xml_writer w;
+
+        if (!xml_child(stanza, "ping", "urn:xmpp:ping"))
+                return;
+        xml_writer_init(&w, &text);
+        xml_begin(&w, "iq", NULL);
+        xml_put(&w, "type", "result");
+        xml_put(&w, "id", xml_attr(stanza, "id"));
+        xml_put(&w, "to", from);
+        xml_end(&w);
+        if (buf_check(&text) == 0)
+                link_send(p->link, text.data, text.len);
+}
+
 static void on_stanza(void *userdata, const struct xml *stanza) {
         CLEANUP(buf_done) struct buf text = {0};
         struct probe *p = userdata;
@@ -135,6 +159,7 @@ static void on_stanza(void *userdata, const struct xml *stanza) {
                 burst_came(p, x);
                 return;
         }
+        answer_ping(p, stanza);
         if (!p->quiet && xml_print(&text, stanza, false) == 0)
                 printf("stanza %s\n", buf_text(&text));
 }
