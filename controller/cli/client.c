@@ -90,7 +90,8 @@ static int client_refused(const char *socket, int error) {
 static int client_nobody(const struct where *w) {
         say_error("the controller is not running and there is no configuration for it");
         say_hint("looked for: %s", w->looked);
-        say_hint("            %s", w->socket);
+        if (strcmp(w->socket, WHERE_SYSTEM_SOCKET) != 0)
+                say_hint("            %s", w->socket);
         say_hint("            %s", WHERE_SYSTEM_SOCKET);
         say_hint("try: deploy/try for a lab of its own, or write %.*s",
                  (int)strcspn(w->looked, " "), w->looked);
@@ -117,7 +118,7 @@ static int client_find(const struct where *w, char **ret_socket, int *ret_status
                 return -1;
         }
         if (fd < 0 && w->config) {
-                fd = start_controller(w);
+                fd = start_controller(w, ret_status);
                 if (fd < 0)
                         return -1;
         }

@@ -490,8 +490,11 @@ static void follow_detached(struct follow *f, const char *name) {
         for (size_t i = 0; i < f->n_runs; i++)
                 going = going || !followed_ended(&f->runs[i]);
         follow_make_room(f);
+        if (isatty(STDERR_FILENO)) /* the terminal has echoed ^C */
+                (void)say_write(STDERR_FILENO, "\n", 1);
         if (going)
-                say_note("Detached; the run goes on. rota watch %s", name);
+                say_note("Detached; the run%s on. rota watch %s", f->n_runs == 1 ? " goes" : "s go",
+                         f->n_runs == 1 ? f->runs[0].run : name);
 }
 
 int follow_run(struct follow *f, const char *name) {

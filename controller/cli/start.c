@@ -1,6 +1,7 @@
 #include "controller/cli/start.h"
 
 #include "controller/cli/say.h"
+#include "controller/cli/status.h"
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
 
@@ -176,7 +177,17 @@ static int start_open_log(const struct where *w, char **ret_path) {
         return fd;
 }
 
-int start_controller(const struct where *w) {
+/* The controller's own exit status tells a wrong configuration from other trouble. */
+static int start_status(pid_t pid) {
+        int status = 0;
+
+        if (waitpid(pid, &status, WNOHANG) == pid && WIFEXITED(status) &&
+            WEXITSTATUS(status) == STATUS_USAGE)
+                return STATUS_USAGE;
+        return STATUS_INFRA;
+}
+
+int start_controller(const struct where *w, int *ret_status) {
         CLEANUP(mem_free) char *log_path = NULL;
         CLEANUP(mem_free) char *socket_path = strdup(w->socket);
         const char *socket_dir;
@@ -188,6 +199,7 @@ int start_controller(const struct where *w) {
         pid_t pid;
         int fd;
 
+        *ret_status = STATUS_INFRA;
         if (!socket_path) {
                 say_no_memory();
                 return -1;
@@ -213,6 +225,7 @@ int start_controller(const struct where *w) {
         fd = start_wait(w->socket, pidfd, notify);
         if (fd >= 0)
                 return fd;
+        *ret_status = start_status(pid);
         if (fd == -ECHILD)
                 say_error("the controller was started and ended at once");
         else

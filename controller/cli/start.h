@@ -8,7 +8,7 @@
 
 #include "controller/cli/where.h"
 
-/* Returns a connected descriptor, or -1 after an error has been said. */
-int start_controller(const struct where *w);
+/* Returns a connected descriptor, or -1 with an exit status after an error has been said. */
+int start_controller(const struct where *w, int *ret_status);
 /* Connects to a UNIX stream socket. Returns the descriptor or -errno. */
 int start_connect(const char *path);

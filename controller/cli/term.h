@@ -3,7 +3,7 @@
  *
  * One line is held as cells, as a terminal would hold it: a carriage return goes back to its
  * beginning, a backspace one cell back, "erase in line" erases; so progress displays arrive as their
- * last state. Colours (SGR) are dropped. Every other control byte, C1 control, escape sequence and
+ * last state. Colours (SGR) and bells are dropped. Every other control byte, C1 control, escape sequence and
  * direction override becomes visible text ("\x1b"), every byte that is not UTF-8 becomes U+FFFD. Nothing that
  * leaves here can move a cursor, set a title or answer a query.
  *

@@ -86,6 +86,12 @@ static void doctor_link(struct doctor *d, const struct json_at *status) {
                            doctor_str(status, "server"));
                 return;
         }
+        if (!*doctor_str(status, "cause")) {
+                doctor_say(d, DOCTOR_WARN, "connecting to the server as %s",
+                           doctor_str(status, "jid"));
+                doctor_advise(d, "the controller has just been started; look again in a moment");
+                return;
+        }
         doctor_say(d, DOCTOR_FAIL, "not connected to the server as %s: %s",
                    doctor_str(status, "jid"), *text ? text : doctor_str(status, "cause"));
         if (retry_usec > 0) {

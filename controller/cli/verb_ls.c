@@ -69,6 +69,7 @@ static void ls_put_labels(struct table *t, const struct json_at *target) {
 static int ls_put(struct table *t, const struct json_at *at, uint64_t now) {
         CLEANUP(buf_done) struct buf since = {0};
         struct targetinfo i;
+        uint64_t waiting;
         int r;
 
         r = targetinfo_read(at, &i);
@@ -79,9 +80,10 @@ static int ls_put(struct table *t, const struct json_at *at, uint64_t now) {
         table_put(t, targetinfo_tone(i.state), i.state);
         table_put(t, TABLE_PLAIN, buf_text(&since));
         ls_put_run(t, at);
-        if (i.queue + i.pending_runs > 0)
-                table_printf(t, TABLE_PLAIN, "%llu",
-                             (unsigned long long)(i.queue + i.pending_runs));
+        /* the target counts those of all controllers; of one that is away only ours are known */
+        waiting = i.online ? i.queue : i.pending_runs;
+        if (waiting > 0)
+                table_printf(t, TABLE_PLAIN, "%llu", (unsigned long long)waiting);
         else
                 table_put(t, TABLE_PLAIN, NULL);
         table_put(t, TABLE_PLAIN, i.location);
@@ -190,10 +192,14 @@ static int ls_on_time(sd_event_source *s, uint64_t at, void *userdata) {
 }
 
 static int ls_on_interrupt(sd_event_source *s, int fd, uint32_t events, void *userdata) {
+        struct ls *l = userdata;
+
         (void)s;
         (void)fd;
         (void)events;
-        return ls_end(userdata, STATUS_PASSED);
+        if (l->terminal) /* it has echoed ^C */
+                (void)say_write(STDOUT_FILENO, "\n", 1);
+        return ls_end(l, STATUS_PASSED);
 }
 
 static int ls_watch(struct client *c, const char *selector, bool json) {

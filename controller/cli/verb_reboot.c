@@ -200,7 +200,7 @@ static int reboot_put(struct table *t, const struct json_at *at, bool waited, en
         table_put(t, TABLE_PLAIN, target);
         table_printf(t, ok ? TABLE_GOOD : TABLE_BAD, "%s%s",
                      ok ? waited ? "rebooted" : "agreed" : "not rebooted",
-                     simulated ? " (simulated)" : "");
+                     ok && simulated ? " (simulated)" : "");
         table_put(t, TABLE_PLAIN, buf_text(&took));
         if (before && after && *before && *after)
                 table_printf(t, TABLE_FAINT, "%.8s -> %.8s", before, after);
