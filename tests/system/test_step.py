@@ -399,13 +399,13 @@ def test_other_signals_do_nothing(step):
 
 # Descendants
 
-DAEMON = ("import os,signal,time\n"
+DAEMON = ("import os,signal\n"
           "signal.signal(signal.SIGTERM,signal.SIG_IGN)\n"
           "signal.signal(signal.SIGHUP,signal.SIG_IGN)\n"
           "if os.fork()==0:\n"
           "  os.setsid()\n"
           "  if os.fork()==0:\n"
-          "    print('daemon',flush=True); time.sleep(120)\n"
+          "    print('daemon',flush=True); signal.pause()\n"
           "  os._exit(0)\n"
           "os.wait()\n")
 
@@ -421,7 +421,7 @@ def test_leftover_daemon_is_killed(step, pty):
 
 def test_timeout_reaches_a_daemon_in_another_session(step):
     mark = f"far-{os.getpid()}"
-    e = step.run(["/usr/bin/python3", "-c", DAEMON + "time.sleep(120)\n"], timeout=700000,
+    e = step.run(["/usr/bin/python3", "-c", DAEMON + "signal.pause()\n"], timeout=700000,
                  grace=200000, env={"MARK": mark}, deadline=20)
     assert e["cause"] == "timeout" and e["signal"] == signal.SIGKILL
     assert pids_with(mark) == []
