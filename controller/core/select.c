@@ -170,12 +170,15 @@ static bool number(const char *text, double *ret) {
 
 static bool compare(enum op op, const char *have, const char *want) {
         double a, b;
+        bool have_number = number(have, &a), want_number = number(want, &b);
         int order;
 
-        if (number(have, &a) && number(want, &b)) {
+        if (have_number && want_number) {
                 order = a < b ? -1 : a > b;
         } else if (op == OP_EQ || op == OP_NE) {
                 return word_match(want, have) == (op == OP_EQ);
+        } else if (have_number != want_number) {
+                return false; /* mi300 is neither more nor less than 2 */
         } else {
                 order = strcmp(have, want);
         }
