@@ -169,7 +169,7 @@ static bool number(const char *text, double *ret) {
 }
 
 static bool compare(enum op op, const char *have, const char *want) {
-        double a, b;
+        double a = 0, b = 0;
         bool have_number = number(have, &a), want_number = number(want, &b);
         int order;
 
