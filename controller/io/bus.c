@@ -505,7 +505,7 @@ static int listen_at(struct bus *b) {
 
         if (strlen(b->path) >= sizeof(addr.sun_path))
                 return -ENAMETOOLONG;
-        strcpy(addr.sun_path, b->path);
+        memcpy(addr.sun_path, b->path, strlen(b->path) + 1);
         r = remove_stale(&addr);
         if (r != 0)
                 return r;

@@ -148,10 +148,9 @@ static void takes_too_long(void **state) {
         reboot_agreed(&r, false, true, NOW);
         reboot_expired(&r, "pc1 is busy", NOW + 2 * USEC_PER_SEC);
         assert_int_equal(r.exit, REBOOT_TIMEOUT);
-        check_buf(
-                &r.error,
-                "pc1 did not come back with another boot id within 2.0s (it finishes its run first); "
-                "pc1 is busy");
+        check_buf(&r.error, "pc1 did not come back with another boot id within 2.0s (it finishes "
+                            "its run first); "
+                            "pc1 is busy");
         reboot_done(&r);
 }
 
