@@ -4,6 +4,7 @@
 #include "proto/base/nearest.h"
 #include "proto/param.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -433,6 +434,7 @@ static int fill(const struct diagnostic *d, const char *template, const char *co
                         continue;
                 }
                 value = piece_is(&p, "libexec") ? d->libexec : values[piece_param(d, &p)];
+                assert(value);
                 if (p.optional && !value[0])
                         return 0;
                 buf_puts(&text, value);

@@ -333,7 +333,7 @@ int param_read(const struct json_at *at, struct arena *a, struct param *ret) {
         static const char *const known[] = {"type", "default", "help",   "min",
                                             "max",  "pattern", "values", NULL};
         struct param p = {0};
-        const char *help = NULL, *value, *why;
+        const char *help = NULL, *value, *why = "";
         int r;
 
         if (json_type(at) != JSON_OBJECT || !at->key)

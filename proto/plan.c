@@ -2,6 +2,7 @@
 
 #include "proto/base/clock.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -121,6 +122,7 @@ static int read_diag(const struct json_at *step, const struct json_at *diag, str
         r = read_text(diag, a, NAME_MAX_LEN, true, &s->diag);
         if (r != 0)
                 return r;
+        assert(s->diag);
         if (!s->diag[0])
                 return json_fail(diag, "the diagnostic's name is empty");
         r = json_get(step, "params", &params);
@@ -218,6 +220,7 @@ static int name_by_step(const struct plan_step *s, struct arena *a, const char *
                 slash = strrchr(s->argv[0], '/');
                 name = slash && slash[1] ? slash + 1 : s->argv[0];
         }
+        assert(name);
         len = strnlen(name, NAME_MAX_LEN);
         while (name[len] && len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80)
                 len--;
@@ -245,6 +248,7 @@ int plan_read(const struct json_at *at, struct arena *a, struct plan *ret) {
                 r = read_steps(at, a, &p);
         if (r != 0)
                 return r;
+        assert(p.steps);
         r = json_get(at, "name", &name);
         if (r == 0) {
                 r = read_text(&name, a, NAME_MAX_LEN, true, &p.name);

@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -467,6 +469,33 @@ def test_survives_the_one_who_started_it(step):
     wait_for(step.file("exit").exists)
     assert step.exit()["exit"] == 0
     assert step.output() == b"done\n"
+
+
+@pytest.mark.root
+def test_one_that_cannot_be_killed_is_named_and_left(tmp_path):
+    """A program that became root stands for one that is stuck in the kernel: nobody's SIGKILL does not reach it."""
+    top = Path(tempfile.mkdtemp(prefix="rota-stuck-"))
+    top.chmod(0o755)
+    (top / "stuck.c").write_text("#include <unistd.h>\n"
+                                 "int main(void) { if (setuid(0)) return 1; write(1, \"up\\n\", 3); pause(); }\n")
+    subprocess.run(["cc", "-w", "-o", top / "stuck", top / "stuck.c"], check=True)
+    (top / "stuck").chmod(0o4755)
+    shutil.copy(program("rota-step"), top)
+    (top / "run").mkdir()
+    (top / "run").chmod(0o777)
+    s = Step(top / "run")
+    s.spec([str(top / "stuck")], timeout=300000, grace=100000)
+    process = subprocess.Popen([top / "rota-step", s.path, "1"], user="nobody")
+    try:
+        s.said(b"up")
+        assert process.wait(30) == 0
+        e = s.exit()
+        assert e["cause"] == "timeout" and "exit" not in e and "signal" not in e
+        pid = int(re.search(r"process (\d+) \(stuck\) cannot be killed", e["text"])[1])
+        assert alive(pid)
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        shutil.rmtree(top)
 
 
 # The lock, and doing nothing twice
