@@ -59,14 +59,16 @@ struct catalogue_entry {
 };
 
 size_t catalogue_count(const struct catalogue *c);
-const struct catalogue_entry *catalogue_at(const struct catalogue *c, size_t i); /* sorted by name */
+const struct catalogue_entry *catalogue_at(const struct catalogue *c,
+                                           size_t i); /* sorted by name */
 /* NULL when there is none. */
 const struct catalogue_entry *catalogue_find(const struct catalogue *c, const char *name);
 /* The nearest name to a mistyped one, or NULL. */
 const char *catalogue_nearest(const struct catalogue *c, const char *name);
 
 enum {
-        CATALOGUE_REFUSED = 1, /* unknown diagnostic or parameter, wrong type, out of range: ret_why */
+        CATALOGUE_REFUSED =
+                1, /* unknown diagnostic or parameter, wrong type, out of range: ret_why */
 };
 
 /* The argv of a step of kind PLAN_DIAG, in @a, ended by NULL. Also checks. ret_why is a sentence that says what is
