@@ -51,19 +51,19 @@ struct event_stream {
 struct event {
         enum event_kind kind;
         uint64_t realtime_usec;
-        const char *run;    /* accepted */
-        const char *owner;  /* accepted: bare JID of the controller */
-        const char *by;     /* accepted, cancel: the person, may be NULL */
-        const char *boot;   /* accepted, started */
-        uint64_t ttl_usec;  /* accepted; 0 none */
-        unsigned step;      /* started, stepped: from 1 */
-        unsigned of;        /* started */
-        const char *title;  /* started */
-        enum verdict verdict; /* stepped, ended */
-        const char *cause;  /* stepped, ended: a sentence, may be NULL */
-        int exit_status;    /* stepped; -1 when there is none */
-        int signal;         /* stepped; 0 when there is none */
-        uint64_t elapsed_usec; /* stepped */
+        const char *run;                    /* accepted */
+        const char *owner;                  /* accepted: bare JID of the controller */
+        const char *by;                     /* accepted, cancel: the person, may be NULL */
+        const char *boot;                   /* accepted, started */
+        uint64_t ttl_usec;                  /* accepted; 0 none */
+        unsigned step;                      /* started, stepped: from 1 */
+        unsigned of;                        /* started */
+        const char *title;                  /* started */
+        enum verdict verdict;               /* stepped, ended */
+        const char *cause;                  /* stepped, ended: a sentence, may be NULL */
+        int exit_status;                    /* stepped; -1 when there is none */
+        int signal;                         /* stepped; 0 when there is none */
+        uint64_t elapsed_usec;              /* stepped */
         const struct event_stream *streams; /* stepped */
         size_t n_streams;
 };
@@ -87,11 +87,11 @@ struct run_fold {
         enum run_state state;
         unsigned step; /* running or last one; 0 before the first */
         unsigned of;
-        bool step_open;       /* started, not stepped */
+        bool step_open; /* started, not stepped */
         bool cancel_asked;
-        char step_boot[64];   /* boot id under which the open step started */
-        enum verdict verdict; /* of the run, once ended */
-        enum verdict worst;   /* of the steps so far */
+        char step_boot[64];     /* boot id under which the open step started */
+        enum verdict verdict;   /* of the run, once ended */
+        enum verdict worst;     /* of the steps so far */
         uint64_t accepted_usec; /* realtime of the target */
         uint64_t started_usec;
         uint64_t ended_usec;
