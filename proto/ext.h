@@ -31,13 +31,14 @@ enum ext_kind {
 
 struct ext_request {
         enum ext_kind kind;
-        const char *from;       /* full JID as the server stamped it; "" is our own server */
-        const char *id;         /* of the stanza, may be NULL */
+        const char *from; /* full JID as the server stamped it; "" is our own server */
+        const char *id;   /* of the stanza, may be NULL */
         const struct xml *stanza;
-        bool unavailable;       /* presence */
-        bool delayed;           /* has a XEP-0203 stamp: it waited somewhere */
-        enum role role;         /* of the sender */
-        struct arena *arena;    /* decoded values and reply strings live here until the reply is written */
+        bool unavailable; /* presence */
+        bool delayed;     /* has a XEP-0203 stamp: it waited somewhere */
+        enum role role;   /* of the sender */
+        struct arena
+                *arena; /* decoded values and reply strings live here until the reply is written */
 };
 
 enum {
@@ -93,13 +94,14 @@ struct router_ops {
 };
 
 /* @bindings ends with a NULL ext and outlives the router. */
-int router_new(struct router **ret, const struct ext_binding *bindings, const struct router_ops *ops,
-               void *userdata);
+int router_new(struct router **ret, const struct ext_binding *bindings,
+               const struct router_ops *ops, void *userdata);
 struct router *router_free(struct router *r);
 DEFINE_CLEANUP_FREE(struct router, router_free)
 
 enum {
-        ROUTER_UNHANDLED = 1, /* a message or presence no row matches: the role may look at it itself */
+        ROUTER_UNHANDLED =
+                1, /* a message or presence no row matches: the role may look at it itself */
 };
 
 /*
