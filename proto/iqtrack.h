@@ -36,8 +36,8 @@ int iqtrack_new(struct iqtrack **ret);
 struct iqtrack *iqtrack_free(struct iqtrack *t);
 DEFINE_CLEANUP_FREE(struct iqtrack, iqtrack_free)
 /* Returns 0 or -errno; ret_id goes into the stanza. */
-int iqtrack_ask(struct iqtrack *t, const char *to, uint64_t now_usec, uint64_t deadline_usec, iq_done *done,
-                void *userdata, char ret_id[static ID_SIZE]);
+int iqtrack_ask(struct iqtrack *t, const char *to, uint64_t now_usec, uint64_t deadline_usec,
+                iq_done *done, void *userdata, char ret_id[static ID_SIZE]);
 
 enum {
         IQTRACK_UNKNOWN = 1, /* nobody asked, or it came too late or from someone else: ignore it */
