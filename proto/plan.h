@@ -33,11 +33,12 @@ struct plan_step {
         const char *diag;                /* PLAN_DIAG */
         const struct plan_param *params; /* PLAN_DIAG */
         size_t n_params;
-        const char *const *argv;         /* PLAN_EXEC, ends with NULL */
+        const char *const *argv; /* PLAN_EXEC, ends with NULL */
         size_t n_argv;
-        uint64_t timeout_usec;           /* 0: the diagnostic's, or none */
-        uint64_t silence_usec;           /* no output for so long ends the step; 0: the diagnostic's, or none */
-        int pty;                         /* 1, 0, or -1: the diagnostic's, or 1 */
+        uint64_t timeout_usec; /* 0: the diagnostic's, or none */
+        uint64_t
+                silence_usec; /* no output for so long ends the step; 0: the diagnostic's, or none */
+        int pty;              /* 1, 0, or -1: the diagnostic's, or 1 */
         bool pty_given;
 };
 
