@@ -37,11 +37,12 @@
 
 struct step_spec {
         const char *const *argv; /* ends with NULL */
-        const char *const *env;  /* "NAME=value", ends with NULL; beside a minimal PATH, HOME, LANG, TERM=dumb */
-        const char *cwd;         /* NULL: the run directory */
-        uint64_t timeout_usec;   /* 0: none */
-        uint64_t silence_usec;   /* 0: none */
-        uint64_t grace_usec;     /* between SIGTERM and SIGKILL */
+        const char *const *
+                env; /* "NAME=value", ends with NULL; beside a minimal PATH, HOME, LANG, TERM=dumb */
+        const char *cwd;       /* NULL: the run directory */
+        uint64_t timeout_usec; /* 0: none */
+        uint64_t silence_usec; /* 0: none */
+        uint64_t grace_usec;   /* between SIGTERM and SIGKILL */
         bool pty;
         const char *boot;
 };
