@@ -4,18 +4,21 @@
 #include "controller/cli/say.h"
 #include "controller/cli/start.h"
 #include "controller/cli/status.h"
+#include "proto/base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define CLIENT_LOCAL "org.freedesktop.DBus.Local" /* sd-bus says "Disconnected" there */
 
 struct client {
         sd_bus *bus;
         char *socket;
+        unsigned watch; /* enum client_watch, a set */
         client_signal *on_signal;
         void *userdata;
 };
@@ -191,15 +194,23 @@ const char *client_socket(const struct client *c) {
         return c->socket;
 }
 
+static int client_send_watch(struct client *c) {
+        return client_send(c, "Watch", "bbbb", (c->watch & CLIENT_TARGETS) != 0,
+                           (c->watch & CLIENT_RUNS) != 0, (c->watch & CLIENT_STREAMS) != 0,
+                           (c->watch & CLIENT_TRACE) != 0);
+}
+
 int client_again(struct client *c) {
         int fd = start_connect(c->socket);
+        int r;
 
         if (fd < 0)
                 return fd;
         sd_bus_detach_event(c->bus);
         sd_bus_close(c->bus);
         c->bus = sd_bus_unref(c->bus);
-        return client_attach(c, fd);
+        r = client_attach(c, fd);
+        return r < 0 || c->watch == 0 ? r : client_send_watch(c);
 }
 
 bool client_gone(const sd_bus_error *error, int r) {
@@ -244,32 +255,64 @@ static int client_message(struct client *c, sd_bus_message **ret, const char *me
         return 0;
 }
 
-int client_call(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,
-                const char *types, ...) {
+/* Returns 0, or a negative errno with @error perhaps set. */
+static int client_ask(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,
+                      const char *types, va_list ap, sd_bus_error *error) {
         CLEANUP(sd_bus_message_unref) sd_bus_message *m = NULL;
         CLEANUP(sd_bus_message_unref) sd_bus_message *reply = NULL;
-        CLEANUP(sd_bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *json = NULL;
+        int r;
+
+        if (!c->bus)
+                return -ENOTCONN;
+        r = client_message(c, &m, method, types, ap);
+        if (r >= 0)
+                r = sd_bus_call(c->bus, m, timeout_usec ? timeout_usec : CLIENT_TIMEOUT_USEC, error,
+                                &reply);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "s", &json);
+        if (r < 0)
+                return r;
+        *ret_json = strdup(json);
+        return *ret_json ? 0 : -ENOMEM;
+}
+
+int client_call(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,
+                const char *types, ...) {
+        CLEANUP(sd_bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
         va_list ap;
         int r;
 
         va_start(ap, types);
-        r = client_message(c, &m, method, types, ap);
+        r = client_ask(c, ret_json, timeout_usec, method, types, ap, &error);
         va_end(ap);
-        if (r >= 0)
-                r = sd_bus_call(c->bus, m, timeout_usec ? timeout_usec : CLIENT_TIMEOUT_USEC,
-                                &error, &reply);
-        if (r < 0)
-                return client_failed(c, &error, r);
-        r = sd_bus_message_read(reply, "s", &json);
-        if (r < 0)
-                return client_failed(c, NULL, r);
-        *ret_json = strdup(json);
-        if (!*ret_json) {
-                say_no_memory();
-                return STATUS_INFRA;
+        return r < 0 ? client_failed(c, &error, r) : 0;
+}
+
+int client_call_surely(struct client *c, char **ret_json, const char *method, const char *types,
+                       ...) {
+        const struct timespec pause = {.tv_nsec = (long)(CLIENT_AGAIN_USEC * 1000)};
+        uint64_t until = 0;
+
+        for (;;) {
+                CLEANUP(sd_bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
+                va_list ap;
+                int r;
+
+                va_start(ap, types);
+                r = client_ask(c, ret_json, 0, method, types, ap, &error);
+                va_end(ap);
+                if (r >= 0)
+                        return 0;
+                if (until == 0)
+                        until = clock_monotonic_usec() + CLIENT_GIVE_UP_USEC;
+                if (!client_gone(&error, r) || clock_monotonic_usec() >= until)
+                        return client_failed(c, &error, r);
+                /* there is nothing to wait on while there is no socket */
+                do
+                        (void)nanosleep(&pause, NULL);
+                while (client_again(c) < 0 && clock_monotonic_usec() < until);
         }
-        return 0;
 }
 
 int client_send(struct client *c, const char *method, const char *types, ...) {
@@ -288,9 +331,8 @@ int client_send(struct client *c, const char *method, const char *types, ...) {
 }
 
 int client_watch(struct client *c, unsigned what) {
-        return client_send(c, "Watch", "bbbb", (what & CLIENT_TARGETS) != 0,
-                           (what & CLIENT_RUNS) != 0, (what & CLIENT_STREAMS) != 0,
-                           (what & CLIENT_TRACE) != 0);
+        c->watch = what;
+        return client_send_watch(c);
 }
 
 int client_parse(struct json_doc **ret, const char *json) {

@@ -18,6 +18,9 @@
 #include <systemd/sd-event.h>
 
 #define CLIENT_TIMEOUT_USEC (UINT64_C(25) * 1000000)
+#define CLIENT_AGAIN_USEC (UINT64_C(50) * 1000) /* between attempts to connect again */
+#define CLIENT_GIVE_UP_USEC                                                                        \
+        (UINT64_C(30) * 1000000) /* a controller that is restarted is back by then */
 
 struct client;
 
@@ -27,13 +30,17 @@ struct client *client_free(struct client *c);
 DEFINE_CLEANUP_FREE(struct client, client_free)
 sd_bus *client_bus(struct client *c);
 const char *client_socket(const struct client *c);
-/* One attempt to connect again to the same socket. Returns 0 or -errno; says nothing. */
+/* One attempt to connect again to the same socket, with the same signals wanted. Returns 0 or -errno; says nothing. */
 int client_again(struct client *c);
 
 /* @types: s (const char *), t (uint64_t), b (int). Two strings come as "ss". The answer is one string, from malloc.
  * @timeout_usec 0: CLIENT_TIMEOUT_USEC. */
 int client_call(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,
                 const char *types, ...);
+/* For what may be asked twice: when the connection ends before the answer, the controller is waited for (30 s) and
+ * asked again. */
+int client_call_surely(struct client *c, char **ret_json, const char *method, const char *types,
+                       ...);
 /* The same without waiting: nothing can be learned of a failure but by a later call. */
 int client_send(struct client *c, const char *method, const char *types, ...);
 /* Parses the controller's answer; a bad one is said. */

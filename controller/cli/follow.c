@@ -13,8 +13,6 @@
 #include <string.h>
 
 #define FOLLOW_READ 65536
-#define FOLLOW_AGAIN_USEC (50 * USEC_PER_MSEC) /* between attempts to connect again */
-#define FOLLOW_GIVE_UP_USEC (30 * USEC_PER_SEC)
 #define FOLLOW_SAY_USEC USEC_PER_SEC /* a short absence is not worth a line */
 #define FOLLOW_SHORT_MAX 3
 
@@ -275,9 +273,8 @@ static int follow_on_pump(sd_event_source *s, void *userdata) {
 /* ---- time, interruptions, a controller that comes back ---- */
 
 static int follow_refresh(struct follow *f) {
-        int r;
+        int r = 0;
 
-        r = client_watch(f->client, CLIENT_RUNS | CLIENT_STREAMS);
         for (size_t i = 0; i < f->n_runs && r >= 0; i++) {
                 sd_bus_error error = SD_BUS_ERROR_NULL;
                 sd_bus_message *reply = NULL;
@@ -322,7 +319,7 @@ static int follow_return(struct follow *f) {
                 say_note("the controller went away; waiting for it (what was started goes on)");
                 f->gone_said = true;
         }
-        if (away < FOLLOW_GIVE_UP_USEC)
+        if (away < CLIENT_GIVE_UP_USEC)
                 return 0;
         follow_make_room(f);
         say_error("the controller went away and did not come back within 30 s (%s)",
@@ -369,7 +366,7 @@ static int follow_on_time(sd_event_source *s, uint64_t at, void *userdata) {
 
 static int follow_arm(struct follow *f) {
         uint64_t at = lines_deadline(f->lines);
-        uint64_t again = clock_monotonic_usec() + FOLLOW_AGAIN_USEC;
+        uint64_t again = clock_monotonic_usec() + CLIENT_AGAIN_USEC;
         int r;
 
         if (f->gone_usec != 0 && again < at)

@@ -49,6 +49,7 @@ static int options_unknown(const struct option_set *sets, size_t n_sets, const c
         return buf_check(error) < 0 ? -ENOMEM : OPTIONS_BAD;
 }
 
+/* @value is "" for flags. */
 static int options_set(const struct option_row *row, void *values, const char *value,
                        struct buf *error) {
         void *at = (char *)values + row->offset;
@@ -88,6 +89,7 @@ static int options_long(const char *word, const char *next, const struct option_
         const char *name = word + 2;
         const char *equals = strchr(name, '=');
         size_t len = equals ? (size_t)(equals - name) : strlen(name);
+        const char *value;
         void *values = NULL;
         const struct option_row *row = options_by_name(sets, n_sets, name, len, &values);
 
@@ -101,13 +103,14 @@ static int options_long(const char *word, const char *next, const struct option_
                 buf_printf(error, "--%s takes no value", row->name);
                 return buf_check(error) < 0 ? -ENOMEM : OPTIONS_BAD;
         }
-        if (row->metavar && !equals && !next) {
+        value = equals ? equals + 1 : next;
+        if (row->metavar && !value) {
                 buf_printf(error, "--%s needs a value: --%s %s", row->name, row->name,
                            row->metavar);
                 return buf_check(error) < 0 ? -ENOMEM : OPTIONS_BAD;
         }
         *ret_taken = row->metavar && !equals;
-        return options_set(row, values, equals ? equals + 1 : next, error);
+        return options_set(row, values, row->metavar && value ? value : "", error);
 }
 
 /* One word of letters, "-fn5". */
@@ -124,7 +127,7 @@ static int options_short(const char *word, const char *next, const struct option
                         return buf_check(error) < 0 ? -ENOMEM : OPTIONS_BAD;
                 }
                 if (!row->metavar) {
-                        r = options_set(row, values, NULL, error);
+                        r = options_set(row, values, "", error);
                         if (r != 0)
                                 return r;
                         continue;

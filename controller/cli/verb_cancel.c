@@ -9,7 +9,7 @@ static int cancel_one(struct client *c, const struct call *call, const char *id)
         struct runinfo run;
         int r;
 
-        r = client_call(c, &json, 0, "Cancel", "s", id);
+        r = client_call_surely(c, &json, "Cancel", "s", id);
         if (r == 0 && call->json)
                 return verb_print_json(json);
         if (r == 0)

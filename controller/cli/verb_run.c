@@ -246,8 +246,8 @@ static int verb_run_run(const struct call *call) {
         if (r == 0 && !o->detach)
                 r = follow_new(&f, c, &how);
         if (r == 0)
-                r = client_call(c, &answer, 0, "Submit", "ss", call->operands[0],
-                                buf_text(&request));
+                r = client_call_surely(c, &answer, "Submit", "ss", call->operands[0],
+                                       buf_text(&request));
         if (r == 0)
                 r = client_parse(&doc, answer);
         if (r != 0)

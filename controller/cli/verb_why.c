@@ -21,10 +21,10 @@ static int why_print(const struct json_at *at, bool colour, struct buf *out) {
         r = json_get_str(at, "target", &target);
         if (r == 0)
                 r = json_get_str(at, "state", &state);
-        if (r == 0 && (!target || !state))
-                r = json_fail(at, "expected \"target\" and \"state\"");
         if (r != 0)
                 return r;
+        if (!target || !state)
+                return json_fail(at, "expected \"target\" and \"state\"");
         term_safe(out, target, strlen(target));
         tone = targetinfo_tone(state);
         buf_printf(out, " is %s", tone_begin(tone, colour));
