@@ -173,6 +173,31 @@ static void exited(struct work *w) {
                 hash_then_tell(w);
 }
 
+/*
+ * rota-step is gone or did not come; one might yet come, when systemd is slow or our predecessor died just after
+ * it launched it. With the lock in our hands we write the exit record for it: whoever comes later finds the
+ * step done. 0, or RUNDIR_LOCKED: it is here.
+ */
+static int forestall(struct work *w, const char *why) {
+        CLEANUP(buf_done) struct buf text = {0};
+        CLEANUP(fd_close) int lock_fd = -1;
+        const struct step_exit e = {.exit_status = -1, .cause = "internal", .text = why};
+        struct rundir *d = w->target->rundir;
+        char name[32];
+        int r = rundir_lock(d, w->run->id, step_file(w->run->step, "lock", name), &lock_fd);
+
+        if (r == RUNDIR_LOCKED)
+                return r;
+        if (r == 0)
+                r = step_exit_write(&e, &text);
+        if (r == 0)
+                r = rundir_write(d, w->run->id, step_file(w->run->step, "exit", name), &text);
+        if (r < 0)
+                log_error("run %s: cannot close step %u: %s", w->run->id, w->run->step,
+                          strerror(-r));
+        return 0;
+}
+
 static bool phase_open(const struct work *w) {
         switch (w->run->phase) {
         case RUNQ_ADOPTING:
@@ -193,6 +218,18 @@ static void on_gone(void *userdata, const char *trouble) {
         find_out(userdata, trouble);
 }
 
+/* It was begun or should have been, nobody holds the lock, and there is no exit record. */
+static void gone(struct work *w, const char *path, const char *why) {
+        struct target *t = w->target;
+
+        if (forestall(w, why) != RUNDIR_LOCKED)
+                not_run(w, why);
+        else if (launch_adopt(&w->launch, t->launcher, w->run->step, path, on_gone, w) == 0)
+                runq_spawned(t->runq, w->run, w->run->step);
+        else /* it came this very moment, and went */
+                log_debug("run %s: the exit record of step %u will tell", w->run->id, w->run->step);
+}
+
 /* The lock, the exit record, the output: in this order, as rota-step lets go of them in the other one. */
 static void find_out(struct work *w, const char *trouble) {
         CLEANUP(buf_done) struct buf path = {0}, why = {0};
@@ -204,7 +241,7 @@ static void find_out(struct work *w, const char *trouble) {
 
         if (trouble)
                 buf_puts(&why, trouble);
-        w->launch = launch_free(w->launch);
+        w->launch = launch_free(w->launch); /* @trouble was its */
         if (!phase_open(w))
                 return;
         r = run_path(w, &path);
@@ -214,14 +251,19 @@ static void find_out(struct work *w, const char *trouble) {
                 w->launch = found;
                 w->launched = true;
                 runq_spawned(t->runq, w->run, step);
+        } else if (r < 0) {
+                log_error("run %s: step %u cannot be watched (%s); its exit record will tell",
+                          w->run->id, step, strerror(-r));
         } else if (rundir_has(t->rundir, w->run->id, step_file(step, "exit", name), NULL) > 0) {
                 exited(w);
         } else if (strcmp(w->run->fold.step_boot, t->boot) != 0) {
-                not_run(w, "interrupted by a reboot");
+                gone(w, path.data, "interrupted by a reboot");
         } else if (rundir_has(t->rundir, w->run->id, step_file(step, "out", name), NULL) > 0) {
-                not_run(w, "the step was killed: it left no exit record");
-        } else if (why.len > 0 || w->launched) {
-                not_run(w, why.len > 0 ? why.data : "rota-step ended before it began the step");
+                gone(w, path.data, "the step was killed: it left no exit record");
+        } else if (why.len > 0) {
+                gone(w, path.data, why.data);
+        } else if (w->launched) {
+                gone(w, path.data, "rota-step ended before it began the step");
         } else {
                 runq_unstarted(t->runq, w->run, step);
         }

@@ -47,12 +47,14 @@ static void put_chunks(struct buf *out, const struct xml *stanza) {
         }
 }
 
-/* The base64 of a chunk says nothing to anybody: it is cut out, put_chunks() shows the bytes. */
+/* The base64 of a chunk says nothing to anybody: it is left out, put_chunks() shows the bytes. */
 static void put_indented(struct buf *out, const char *text) {
         while (*text) {
-                size_t len = strcspn(text, "\n");
-                buf_append(out, text, len > 2000 ? 200 : len);
-                buf_puts(out, len > 2000 ? "…\n" : "\n");
+                size_t len = strcspn(text, "\n"), indent = strspn(text, " ");
+                bool chunk = strncmp(text + indent, "<chunk ", 7) == 0;
+                size_t shown = chunk ? strcspn(text, ">\n") + 1 : len;
+                buf_append(out, text, shown < len ? shown : len);
+                buf_puts(out, chunk ? "…\n" : "\n");
                 text += len + (text[len] == '\n');
         }
 }

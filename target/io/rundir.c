@@ -511,6 +511,18 @@ ssize_t rundir_read(struct rundir *d, const char *run, const char *name, uint64_
         return (ssize_t)done;
 }
 
+int rundir_lock(struct rundir *d, const char *run, const char *name, int *ret_fd) {
+        CLEANUP(fd_close) int fd = -1;
+        int r = run_file(d, run, name, O_RDWR | O_CREAT, &fd);
+        if (r < 0)
+                return r;
+        r = lock_take(fd);
+        if (r != 0)
+                return r;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 int rundir_stream(struct rundir *d, const char *run, const char *name, int *ret_fd) {
         return run_file(d, run, name, O_RDONLY, ret_fd);
 }

@@ -76,6 +76,9 @@ int rundir_has(struct rundir *d, const char *run, const char *name, uint64_t *re
 /* Bytes read, fewer at the end of the file; -errno. The file stays open for the next call. */
 ssize_t rundir_read(struct rundir *d, const char *run, const char *name, uint64_t offset,
                     void *data, size_t size);
+/* Takes the write lock on a file, which is created, until @ret_fd is closed. No other function may be called for that
+ * file meanwhile. Returns 0, RUNDIR_LOCKED or -errno. */
+int rundir_lock(struct rundir *d, const char *run, const char *name, int *ret_fd);
 /* A new descriptor for reading. */
 int rundir_stream(struct rundir *d, const char *run, const char *name, int *ret_fd);
 /* Closes what rundir_read() keeps open. */
