@@ -426,12 +426,17 @@ int rundir_scan(struct rundir *d, rundir_each *each,
 
 int rundir_append(struct rundir *d, const char *run, uint64_t offset, const struct buf *lines) {
         CLEANUP(fd_close) int fd = -1;
+        struct stat st;
         int r = run_file(d, run, "events", O_WRONLY, &fd);
         if (r < 0)
                 return r;
         r = write_all(fd, lines->data, lines->len, offset);
         if (r < 0)
                 return r;
+        /* What a write that failed before left behind may be longer. */
+        if (fstat(fd, &st) < 0 || ((uint64_t)st.st_size > offset + lines->len &&
+                                   ftruncate(fd, (off_t)(offset + lines->len)) < 0))
+                return -errno;
         return fdatasync(fd) < 0 ? -errno : 0;
 }
 
