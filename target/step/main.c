@@ -1,10 +1,12 @@
 /*
  * rota-step RUNDIR STEP: carries out one step of a run and outlives the daemon that started it.
+ * rota-step RUNS RUN-STEP is the same said with one word, which is all that a unit of systemd has.
  *
  * The contract is target/step/step.h. Once the lock is held every way out leads to an exit record,
  * if the disk must be waited for then for as long as that takes: the lock tells the daemon that
  * somebody cares. Status: 0 there is an exit record, 1 there is none, 2 usage.
  */
+#include "proto/base/id.h"
 #include "proto/base/log.h"
 #include "target/step/job.h"
 
@@ -242,7 +244,18 @@ static bool step_number(const char *text) {
         return len > 0 && len <= 4 && strspn(text, "0123456789") == len && text[0] != '0';
 }
 
+/* "RUN-N" becomes "RUN" and "N". */
+static const char *split_instance(char *instance) {
+        char *dash = strrchr(instance, '-');
+
+        if (!dash)
+                return "";
+        *dash = '\0';
+        return id_valid(instance) ? dash + 1 : "";
+}
+
 int main(int argc, char **argv) {
+        const char *run = ".";
         CLEANUP(stage_done)
         struct stage s = {
                 .lock_fd = -1, .exit_fd = -1, .signal_fd = -1, .watch_fd = -1, .record.fd = -1};
@@ -250,13 +263,20 @@ int main(int argc, char **argv) {
         struct step_exit e;
         int r;
 
-        if (argc != 3 || !step_number(argv[2])) {
-                fprintf(stderr, "usage: rota-step RUNDIR STEP\n");
+        if (argc == 3) {
+                s.step = argv[2];
+                if (!step_number(s.step)) {
+                        run = argv[2];
+                        s.step = split_instance(argv[2]);
+                }
+        }
+        if (argc != 3 || !step_number(s.step)) {
+                fprintf(stderr, "usage: rota-step RUNDIR STEP\n"
+                                "       rota-step RUNS RUN-STEP\n");
                 return 2;
         }
-        s.step = argv[2];
         r = leave_home();
-        if (r == 0 && chdir(argv[1]) < 0)
+        if (r == 0 && (chdir(argv[1]) < 0 || chdir(run) < 0))
                 r = -errno;
         if (r == 0)
                 r = take_signals(&s);

@@ -282,6 +282,17 @@ def test_usage(argv):
     assert p.returncode == 2 and b"usage" in p.stderr
 
 
+def test_named_as_a_unit(step):
+    """rota-step@RUN-N.service has one word for both; a run's name may have dashes of its own."""
+    step.spec(["echo", "hi"])
+    run = step.path.rename(step.path.with_name("k3-x"))
+    p = subprocess.run([program("rota-step"), str(run.parent), "k3-x-1"], timeout=10, check=False)
+    step.path = run
+    assert p.returncode == 0 and step.exit()["exit"] == 0
+    p = subprocess.run([program("rota-step"), str(run), "../k3-x-1"], stderr=subprocess.PIPE, timeout=10)
+    assert p.returncode == 2 and b"usage" in p.stderr
+
+
 def test_no_run_directory():
     p = subprocess.run([program("rota-step"), "/no/such/run", "1"], stderr=subprocess.PIPE, timeout=10)
     assert p.returncode == 1 and b"/no/such/run" in p.stderr
