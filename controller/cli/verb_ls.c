@@ -1,3 +1,4 @@
+#include "controller/cli/health.h"
 #include "controller/cli/interrupt.h"
 #include "controller/cli/runinfo.h"
 #include "controller/cli/say.h"
@@ -135,7 +136,7 @@ static int ls_end(struct ls *l, int status) {
 /* On a terminal the table is painted over the last one; elsewhere it is printed again. */
 static int ls_paint(struct ls *l) {
         CLEANUP(mem_free) char *json = NULL;
-        CLEANUP(buf_done) struct buf out = {0};
+        CLEANUP(buf_done) struct buf out = {0}, health = {0};
         CLEANUP(table_done) struct table t;
         size_t rows = say_rows(STDOUT_FILENO);
         int r;
@@ -159,6 +160,10 @@ static int ls_paint(struct ls *l) {
         if (table_print(&t, say_columns(STDOUT_FILENO), rows > 2 ? rows - 2 : 0,
                         say_colour(STDOUT_FILENO), l->terminal ? "\x1b[K\n" : "\n", &out) < 0)
                 return STATUS_INFRA;
+        r = health_print(l->client, &health);
+        if (r != 0)
+                return r;
+        term_safe_lines(&out, buf_text(&health), health.len);
         if (l->terminal)
                 buf_puts(&out, "\x1b[J");
         return verb_print(&out);
@@ -237,7 +242,7 @@ static int ls_watch(struct client *c, const char *selector, bool json) {
 static int verb_ls_run(const struct call *call) {
         const struct ls_options *o = call->options;
         CLEANUP(client_free) struct client *c = NULL;
-        CLEANUP(buf_done) struct buf selector = {0};
+        CLEANUP(buf_done) struct buf selector = {0}, health = {0};
         CLEANUP(mem_free) char *json = NULL;
         CLEANUP(table_done) struct table t;
         int r;
@@ -262,7 +267,12 @@ static int verb_ls_run(const struct call *call) {
                          "doctor");
                 return 0;
         }
-        return verb_print_table(&t);
+        r = verb_print_table(&t);
+        if (r == 0 && !call->quiet)
+                r = health_print(c, &health);
+        if (health.len > 0)
+                say_note("%s", buf_text(&health));
+        return r;
 }
 
 const struct verb verb_ls = {

@@ -31,19 +31,33 @@ static int watch_batch(struct client *c, const char *id, char **ret_json) {
         return client_call(c, ret_json, 0, "Runs", "s", buf_text(&filter));
 }
 
-/* The runs of a batch come newest first; people think of them in the order of submission. */
-static int watch_add_all(struct follow *f, const struct json_at *runs) {
-        for (size_t i = json_length(runs); i-- > 0;) {
-                struct json_at at;
-                int r;
+static const char *watch_target(const struct json_at *run) {
+        const char *target = NULL;
 
-                if (json_item(runs, i, &at) != 0)
-                        continue;
-                r = follow_add(f, &at);
-                if (r != 0)
-                        return r;
+        return json_get_str(run, "target", &target) == 0 && target ? target : "";
+}
+
+static int watch_order(const void *a, const void *b) {
+        return strcmp(watch_target(a), watch_target(b));
+}
+
+/* The runs of a batch began together; by the name of the target they stand as "rota run" shows them. */
+static int watch_add_all(struct follow *f, const struct json_at *runs) {
+        size_t n = json_length(runs);
+        CLEANUP(mem_free) struct json_at *items = calloc(n + 1, sizeof(*items));
+        int r = 0;
+
+        if (!items) {
+                say_no_memory();
+                return STATUS_INFRA;
         }
-        return 0;
+        for (size_t i = 0; i < n; i++)
+                if (json_item(runs, i, &items[i]) != 0)
+                        return STATUS_INFRA;
+        qsort(items, n, sizeof(*items), watch_order);
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = follow_add(f, &items[i]);
+        return r;
 }
 
 /* @id names a batch, or a run (perhaps by a prefix). */
