@@ -385,6 +385,14 @@ static int check_whole(struct config *c, const char *path, struct buf *error) {
                 if (!c->name)
                         return -ENOMEM;
         }
+        if (c->ca_file && access(c->ca_file, R_OK) < 0) {
+                buf_printf(error,
+                           "cannot read the ca_file %s: %s\n"
+                           "It holds the certificate of the authority that signed the server's; "
+                           "without the line the system's authorities count.",
+                           c->ca_file, strerror(errno));
+                return CONFIG_BAD;
+        }
         return read_password(c, error);
 }
 

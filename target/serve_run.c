@@ -43,8 +43,10 @@ static int check_plan(const struct target *t, const struct plan *plan, enum role
                 if (role < needed) {
                         *ret = RUN_REFUSED_NOT_ALLOWED;
                         *ret_why = arena_printf(
-                                a, "step %zu (%s) needs the role %s, the sender has %s", i + 1,
-                                s->kind == PLAN_EXEC ? "a free command" : s->diag,
+                                a,
+                                "step %zu (%s) needs the role %s, the sender has %s; roles are "
+                                "given by \"controllers\" in the target's configuration",
+                                i + 1, s->kind == PLAN_EXEC ? "a free command" : s->diag,
                                 role_name(needed), role_name(role));
                         return *ret_why ? 1 : -ENOMEM;
                 }
@@ -82,6 +84,16 @@ static bool disk_is_low(struct target *t, struct arena *a, const char **ret_why)
         *ret_why = arena_printf(a, "only %s are free on the target's disk, free_min is %s",
                                 buf_text(&have), buf_text(&need));
         return true;
+}
+
+/* Not idle, because of what? */
+static const char *busy_with(const struct target *t, struct arena *a) {
+        const struct runq_run *run = runq_first(t->runq);
+
+        if (!run || run->fold.state == RUN_ENDED)
+                return "the target is not idle";
+        return arena_printf(a, "run %s of %s %s", run->id, run->owner,
+                            run->phase == RUNQ_WAITING ? "waits here" : "is on");
 }
 
 /* Durable, then known. */
@@ -148,8 +160,12 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
         int r;
 
         if (rq->role < ROLE_RUN) {
-                refuse(t, rq->from, m->id, RUN_REFUSED_NOT_ALLOWED,
-                       "the sender may not start runs on this target");
+                why = arena_printf(rq->arena,
+                                   "the sender may not start runs on this target: it has the role "
+                                   "%s and needs run; roles are given by \"controllers\" in the "
+                                   "target's configuration",
+                                   role_name(rq->role));
+                refuse(t, rq->from, m->id, RUN_REFUSED_NOT_ALLOWED, why ? why : "");
                 return 0;
         }
         if (jid_bare(rq->from, owner) != 0)
@@ -161,6 +177,12 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
         if (rundir_retired(t->rundir, m->id)) {
                 refuse(t, rq->from, m->id, RUN_REFUSED_OVER,
                        "this run was carried out, delivered and removed before");
+                return 0;
+        }
+        if (rq->delayed && m->ttl > 0) {
+                /* Its sender resends it with what is left of the time. */
+                log_info("run %s of %s waited at a server, nobody knows how long: passed over",
+                         m->id, rq->from);
                 return 0;
         }
         r = read_plan(m->plan->text, rq->arena, &doc, &plan);
@@ -181,7 +203,7 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
                 case RUNQ_BUSY:
                         r = 1;
                         refusal = RUN_REFUSED_BUSY;
-                        why = "the target is not idle";
+                        why = busy_with(t, rq->arena);
                         break;
                 case RUNQ_FULL:
                         r = 1;
