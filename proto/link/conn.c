@@ -98,10 +98,11 @@ struct conn {
         bool sm_offered;
         bool untrusted;
         bool refused_login;
-        bool watchdog_fired;
+        bool tls_failed;
         int connect_errno;
+        struct watchdog watchdog; /* while the library may block */
         enum link_cause cause;
-        char detail[512];
+        char detail[512]; /* of the cause; before the end, what was seen of it so far */
 
         struct sm sm;
         struct buf out;
@@ -205,7 +206,11 @@ static void heard_failure(struct conn *c, const char *text) {
 }
 
 static void heard_element(struct conn *c, const char *text) {
-        if (starts(text, "<features") || starts(text, "<stream:features")) {
+        /* the first thing that comes through TLS */
+        if (c->phase == PHASE_TLS && starts(text, "<stream:stream")) {
+                c->phase = PHASE_LOGIN;
+                trace_phase(c, "<!-- %s: encrypted; login (not shown) -->", c->address);
+        } else if (starts(text, "<features") || starts(text, "<stream:features")) {
                 if (strstr(text, NS_SM))
                         c->sm_offered = true;
         } else if (starts(text, "<failure")) {
@@ -218,6 +223,8 @@ static void on_log(void *userdata, xmpp_log_level_t level, const char *area, con
 
         (void)level;
         (void)area;
+        if (has_ended(c))
+                return;
         if (starts(text, "RECV: ")) {
                 heard_element(c, text + strlen("RECV: "));
         } else if (starts(text, "connection successful")) {
@@ -228,10 +235,10 @@ static void on_log(void *userdata, xmpp_log_level_t level, const char *area, con
         } else if (starts(text, "proceeding with TLS")) {
                 c->phase = PHASE_TLS;
                 trace_phase(c, "<!-- %s: TLS handshake -->", c->address);
-        } else if (starts(text, "Certificate verification passed")) {
-                if (c->phase == PHASE_TLS)
-                        c->phase = PHASE_LOGIN;
-                trace_phase(c, "<!-- %s: certificate verified; login (not shown) -->", c->address);
+        } else if (starts(text, "error:") && !c->untrusted) {
+                snprintf(c->detail, sizeof(c->detail), "%s", strrchr(text, ':') + 1);
+        } else if (starts(text, "Couldn't start TLS!")) {
+                c->tls_failed = true;
         } else if (starts(text, "SASL ") && strstr(text, "auth failed")) {
                 c->refused_login = true;
         } else if (starts(text, "Cannot authenticate with known methods")) {
@@ -459,6 +466,11 @@ static void on_stream_error(struct conn *c, const xmpp_stream_error_t *error) {
             name, error->text ? ": " : "", error->text ? error->text : "");
 }
 
+/* Of the TLS library's reasons, the one that says nothing about trust. */
+static bool is_eof(const char *reason) {
+        return !*reason || strstr(reason, "unexpected eof");
+}
+
 /* The connection is gone: the most telling of what was seen is the cause. */
 static void on_disconnect(struct conn *c, int error, const xmpp_stream_error_t *stream_error) {
         char detail[sizeof(c->detail)];
@@ -470,15 +482,16 @@ static void on_disconnect(struct conn *c, int error, const xmpp_stream_error_t *
                 on_stream_error(c, stream_error);
         else if (c->untrusted)
                 end(c, LINK_CERTIFICATE, "%s", detail);
-        else if (c->watchdog_fired)
+        else if (watchdog_fired(&c->watchdog))
                 end(c, LINK_TIMEOUT, "%s", phase_texts[PHASE_TLS]);
+        else if (c->tls_failed)
+                end(c, is_eof(detail) ? LINK_LOST : LINK_CERTIFICATE,
+                    "the TLS handshake failed: %s", *detail ? detail : "no reason is known");
         else if (c->refused_login)
                 end(c, LINK_AUTH, "%s", *detail ? detail : "the server refused the login");
         else if (c->connect_errno)
                 end(c, c->connect_errno == ETIMEDOUT ? LINK_TIMEOUT : LINK_REFUSED, "%s",
                     strerror(c->connect_errno));
-        else if (c->phase == PHASE_TLS)
-                end(c, LINK_CERTIFICATE, "the TLS handshake failed");
         else if (c->phase == PHASE_ONLINE)
                 end(c, LINK_LOST, "the server closed the connection");
         else
@@ -558,13 +571,11 @@ static void pump_pass(struct conn *c) {
 }
 
 static void pump_watched(struct conn *c, uint64_t now) {
-        struct watchdog w;
         uint64_t left = c->deadline_usec > now ? c->deadline_usec - now : 0;
 
-        watchdog_arm(&w, c->fd, left < HANDSHAKE_MAX_USEC ? left : HANDSHAKE_MAX_USEC);
+        watchdog_arm(&c->watchdog, c->fd, left < HANDSHAKE_MAX_USEC ? left : HANDSHAKE_MAX_USEC);
         pump_pass(c);
-        if (watchdog_disarm(&w))
-                c->watchdog_fired = true;
+        watchdog_disarm(&c->watchdog);
 }
 
 static void tell_drained(struct conn *c) {
@@ -838,6 +849,7 @@ void conn_close(struct conn *c) {
                 queue_own(c, answer);
         }
         queue_own(c, "<presence type='unavailable'/>");
+        sm_sent(&c->sm, 1);
         if (has_ended(c))
                 return;
         c->phase = PHASE_CLOSING;

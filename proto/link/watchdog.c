@@ -50,15 +50,16 @@ int watchdog_arm(struct watchdog *w, int fd, uint64_t usec) {
         return 0;
 }
 
-bool watchdog_disarm(struct watchdog *w) {
-        struct itimerspec left = {0};
-        bool fired;
+bool watchdog_fired(const struct watchdog *w) {
+        struct itimerspec left;
 
-        if (!w->armed)
-                return false;
+        /* a timer for once that has fired has nothing left */
+        return w->armed && timer_gettime(w->timer, &left) == 0 && left.it_value.tv_sec == 0 &&
+               left.it_value.tv_nsec == 0;
+}
+
+void watchdog_disarm(struct watchdog *w) {
+        if (w->armed)
+                timer_delete(w->timer);
         w->armed = false;
-        fired = timer_gettime(w->timer, &left) == 0 && left.it_value.tv_sec == 0 &&
-                left.it_value.tv_nsec == 0;
-        timer_delete(w->timer);
-        return fired;
 }

@@ -21,5 +21,5 @@ struct watchdog {
 
 /* Returns 0 or -errno (the call then has no limit). */
 int watchdog_arm(struct watchdog *w, int fd, uint64_t usec);
-/* Did it fire? */
-bool watchdog_disarm(struct watchdog *w);
+bool watchdog_fired(const struct watchdog *w);
+void watchdog_disarm(struct watchdog *w);
