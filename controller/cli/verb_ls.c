@@ -2,6 +2,7 @@
 #include "controller/cli/interrupt.h"
 #include "controller/cli/runinfo.h"
 #include "controller/cli/say.h"
+#include "controller/cli/term.h"
 #include "controller/cli/verb.h"
 #include "controller/cli/when.h"
 #include "proto/base/clock.h"
