@@ -198,15 +198,16 @@ static int merge(struct config *c, const struct json_at *at, const char *file,
         return r;
 }
 
-static int read_file(struct config *c, const char *path, const char **ret_password_file,
-                     char **ret_error) {
+static int read_file(struct config *c, const char *main_path, const char *path,
+                     const char **ret_password_file, char **ret_error) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct json_at root;
         struct stat st;
         int r = json_parse_file(&doc, path);
 
         if (r < 0)
-                return fail(ret_error, "cannot read %s: %s", path, strerror(-r));
+                return fail(ret_error, "cannot read %s: %s\nName another with --config.", path,
+                            strerror(-r));
         if (r == 0) {
                 root = json_root(doc);
                 if (json_type(&root) != JSON_OBJECT)
@@ -215,7 +216,9 @@ static int read_file(struct config *c, const char *path, const char **ret_passwo
                         r = merge(c, &root, path, ret_password_file);
         }
         if (r == JSON_BAD)
-                return fail(ret_error, "%s", json_error(doc));
+                return fail(ret_error,
+                            "%s\nCorrect it, then check with: rota-controller --check --config %s",
+                            json_error(doc), main_path);
         if (r == 0 && c->password && stat(path, &st) == 0 && (st.st_mode & 07))
                 return fail(ret_error,
                             "%s holds a password and may be read by everybody (mode %04o); use "
@@ -250,7 +253,7 @@ static int read_drop_ins(struct config *c, const char *path, const char **ret_pa
                 const char *file = arena_printf(&c->arena, "%s/%s", dir, list[i]->d_name);
 
                 if (r == 0)
-                        r = file ? read_file(c, file, ret_password_file, ret_error) : -ENOMEM;
+                        r = file ? read_file(c, path, file, ret_password_file, ret_error) : -ENOMEM;
                 free(list[i]);
         }
         free(list);
@@ -345,7 +348,7 @@ int config_read(struct config *ret, const char *path, char **ret_error) {
         if (r == 0 && strncmp(path, "/etc/", 5) == 0)
                 c.system = true;
         if (r == 0)
-                r = read_file(&c, path, &password_file, ret_error);
+                r = read_file(&c, path, path, &password_file, ret_error);
         if (r == 0)
                 r = read_drop_ins(&c, path, &password_file, ret_error);
         if (r != 0)
@@ -364,6 +367,12 @@ int config_read(struct config *ret, const char *path, char **ret_error) {
                             "%s: \"password_file\" is missing: the file whose first line is the "
                             "password of %s",
                             path, c.jid);
+        if (c.ca_file && access(c.ca_file, R_OK) < 0)
+                return fail(ret_error,
+                            "cannot read the ca_file %s: %s\nIt holds the certificate of the "
+                            "authority that signed the "
+                            "server's; without it the system's authorities count.",
+                            c.ca_file, strerror(errno));
         r = set_defaults(&c);
         if (r < 0)
                 return r;

@@ -68,6 +68,7 @@ static void on_offline(void *userdata, enum link_cause cause, const char *detail
                             detail && detail[0] ? detail : "", detail && detail[0] ? ")" : "");
         notify_status(c);
         fleet_unconfirm(&c->fleet);
+        c->fleet_dirty = true;
         forget_sent(c);
         iqtrack_lost(c->iqs);
         controller_wake(c);
@@ -120,6 +121,18 @@ static const struct link_ops link_ops = {
         .trace = on_trace,
         .drained = on_drained,
 };
+
+struct facts_now controller_now(const struct controller *c) {
+        return (struct facts_now){.online = link_online(c->link),
+                                  .realtime_usec = clock_realtime_usec()};
+}
+
+int controller_offline_text(const struct controller *c, struct buf *out) {
+        buf_puts(out, "the controller has no connection to its server (");
+        buf_printf(out, "%s; see: rota doctor)",
+                   c->tried ? link_cause_name(c->cause) : "connecting");
+        return buf_check(out);
+}
 
 /* ---- the router ---- */
 

@@ -15,6 +15,7 @@
 #include "controller/core/gather.h"
 #include "controller/core/jobs.h"
 #include "controller/core/select.h"
+#include "controller/facts.h"
 #include "controller/io/bus.h"
 #include "controller/io/sink.h"
 #include "controller/io/store.h"
@@ -100,6 +101,9 @@ DEFINE_CLEANUP_FREE(struct controller, controller_free)
 int controller_run(struct controller *c);
 /* Lets the pump run soon. */
 void controller_wake(struct controller *c);
+struct facts_now controller_now(const struct controller *c);
+/* "the controller has no connection to its server (…)" */
+int controller_offline_text(const struct controller *c, struct buf *out);
 /* Writes and sends an IQ at once; @done is called exactly once unless 0 is not returned (LINK_OFFLINE or -errno). */
 int controller_ask(struct controller *c, enum ext_kind kind, const char *to,
                    const struct element *e, const void *payload, uint64_t timeout_usec,

@@ -164,7 +164,7 @@ static void serve_targets(struct controller *c, struct bus_call *call, const cha
         json_writer_init(&w, &text);
         json_begin_array(&w, NULL);
         for (size_t i = 0; i < s.n_targets; i++)
-                facts_target(&w, s.targets[i], pending_runs(c, s.targets[i]));
+                facts_target(&w, s.targets[i], controller_now(c), pending_runs(c, s.targets[i]));
         json_end_array(&w);
         reply(call, &text);
 }
@@ -285,7 +285,7 @@ static bool find_id(struct controller *c, struct bus_call *call, const char *typ
                            "them)",
                            typed);
         else
-                buf_printf(&text, "there is no run \"%s\"; rota runs lists them", typed);
+                buf_printf(&text, "there is no run \"%s\"\ntry: rota runs", typed);
         bus_fail(call, API_ERROR_UNKNOWN, buf_text(&text));
         return false;
 }
@@ -305,7 +305,7 @@ static int list_run(void *userdata, const char *id) {
         if (r != 0)
                 return r < 0 ? r : 0;
         facts_run(&l->writer, run, fleet_find(&l->controller->fleet, run->target),
-                  clock_realtime_usec(), false);
+                  controller_now(l->controller), false);
         return 0;
 }
 
@@ -332,8 +332,7 @@ static int read_filter(struct controller *c, const struct json_at *at, struct st
         if (t)
                 ret->target = t->jid;
         else if (json_get(at, "target", &target) == 0 && !strchr(ret->target, '@'))
-                return json_fail(&target, "there is no target \"%s\"; rota ls lists them",
-                                 ret->target);
+                return json_fail(&target, "there is no target \"%s\"\ntry: rota ls", ret->target);
         return 0;
 }
 
@@ -417,7 +416,7 @@ static void on_run(void *userdata, struct bus_call *call, const char *typed) {
                 return;
         }
         json_writer_init(&w, &text);
-        facts_run(&w, run, fleet_find(&c->fleet, run->target), clock_realtime_usec(), true);
+        facts_run(&w, run, fleet_find(&c->fleet, run->target), controller_now(c), true);
         facts_steps(&w, buf_text(&events), events.len);
         json_end_object(&w);
         reply(call, &text);
@@ -450,7 +449,7 @@ static void on_cancel(void *userdata, struct bus_call *call, const char *typed) 
                 return;
         }
         json_writer_init(&w, &text);
-        facts_run(&w, shown, fleet_find(&c->fleet, shown->target), clock_realtime_usec(), false);
+        facts_run(&w, shown, fleet_find(&c->fleet, shown->target), controller_now(c), false);
         reply(call, &text);
         controller_wake(c);
 }
@@ -476,8 +475,8 @@ static void on_open(void *userdata, struct bus_call *call, const char *typed, co
         if (s)
                 fd = sink_open(c->sink, id, stream);
         if (!s || fd < 0) {
-                buf_printf(&text, "run %s has no stream \"%s\"%s", id, stream,
-                           run->done ? "" : " yet; it appears when the target sends it");
+                buf_printf(&text, "run %s has no stream \"%s\"%s\ntry: rota show %s", id, stream,
+                           run->done ? "" : " yet; it appears when the target sends it", id);
                 bus_fail(call, API_ERROR_UNKNOWN, buf_text(&text));
                 return;
         }
@@ -557,7 +556,7 @@ static void on_accept(void *userdata, struct bus_call *call, const char *jid) {
         } else if (!link_online(c->link)) {
                 buf_printf(&text,
                            "the controller has no connection to its server (%s); try again when it "
-                           "has",
+                           "has; try: rota doctor",
                            link_cause_name(c->cause));
                 bus_fail(call, API_ERROR_INFRA, buf_text(&text));
         } else if (presence_accept(c, jid) != 0) {
@@ -595,7 +594,7 @@ static int tell_again(void *userdata, const char *id) {
                         bus_tell_grew(c->bus, up->client, id, run->streams[i]->name,
                                       run->streams[i]->next);
         json_writer_init(&w, &text);
-        facts_run(&w, run, fleet_find(&c->fleet, run->target), clock_realtime_usec(), false);
+        facts_run(&w, run, fleet_find(&c->fleet, run->target), controller_now(c), false);
         if (buf_check(&text) == 0)
                 bus_tell_run(c->bus, up->client, text.data);
         return 0;
@@ -614,7 +613,7 @@ static void on_caught_up(void *userdata, struct bus_client *client) {
                 if (t->kind != FLEET_TARGET && t->kind != FLEET_EXPECTED)
                         continue;
                 json_writer_init(&w, &text);
-                facts_target(&w, t, pending_runs(c, t));
+                facts_target(&w, t, controller_now(c), pending_runs(c, t));
                 if (buf_check(&text) == 0)
                         bus_tell_target(c->bus, client, text.data);
         }

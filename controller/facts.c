@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-void facts_target(struct json_writer *w, const struct target *t, size_t pending_runs) {
+void facts_target(struct json_writer *w, const struct target *t, struct facts_now now,
+                  size_t pending_runs) {
         const struct fleet_facts *f = &t->facts;
 
         json_begin_object(w, NULL);
@@ -34,7 +35,7 @@ void facts_target(struct json_writer *w, const struct target *t, size_t pending_
                 json_put_str(w, "run", NULL);
         }
         json_put_str(w, "version", f->version);
-        json_put_bool(w, "online", t->present);
+        json_put_bool(w, "online", now.online && t->present && t->confirmed);
         if (t->last_answer_usec > 0)
                 json_put_u64(w, "last_answer_usec", t->last_answer_usec);
         else
@@ -81,10 +82,10 @@ static void put_name(struct json_writer *w, const struct run *r, const struct ta
 }
 
 void facts_run(struct json_writer *w, const struct run *r, const struct target *t,
-               uint64_t realtime_usec, bool open) {
+               struct facts_now now, bool open) {
         CLEANUP(buf_done) struct buf note = {0};
 
-        run_note(r, t, realtime_usec, &note);
+        run_note(r, t, now.online, now.realtime_usec, &note);
         json_begin_object(w, NULL);
         json_put_str(w, "run", r->id);
         json_put_str(w, "batch", r->batch[0] ? r->batch : NULL);
@@ -94,6 +95,7 @@ void facts_run(struct json_writer *w, const struct run *r, const struct target *
         json_put_str(w, "verdict",
                      r->fold.verdict != VERDICT_NONE ? verdict_name(r->fold.verdict) : NULL);
         json_put_str(w, "cause", r->cause);
+        json_put_str(w, "refusal", r->refusal);
         json_put_u64(w, "step", r->fold.step);
         json_put_u64(w, "of", r->fold.of > 0 ? r->fold.of : r->steps);
         json_put_str(w, "by", r->by);

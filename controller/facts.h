@@ -8,10 +8,16 @@
 #include "proto/catalogue.h"
 #include "proto/json.h"
 
-void facts_target(struct json_writer *w, const struct target *t, size_t pending_runs);
+struct facts_now {
+        bool online; /* this controller */
+        uint64_t realtime_usec;
+};
+
+void facts_target(struct json_writer *w, const struct target *t, struct facts_now now,
+                  size_t pending_runs);
 /* @t may be NULL. The object is left open when @open, for more members. */
 void facts_run(struct json_writer *w, const struct run *r, const struct target *t,
-               uint64_t realtime_usec, bool open);
+               struct facts_now now, bool open);
 /* "steps":[…] from the lines of a journal. Returns 0 or -ENOMEM. */
 int facts_steps(struct json_writer *w, const char *events, size_t len);
 void facts_diagnostic(struct json_writer *w, const struct catalogue_entry *e);

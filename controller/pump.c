@@ -19,6 +19,7 @@
 #define TROUBLE_USEC USEC_PER_SEC
 /* At most so much is handed to the link at once; the rest follows when it has drained. */
 #define OUTBOX_MAX (4 * 1024 * 1024)
+#define ABSENT_SID "@" /* no session has this name */
 
 int pump_touch(struct controller *c, struct run *r) {
         if (r->touched)
@@ -254,7 +255,7 @@ static int advance(struct controller *c, struct run *r, bool *ret_more) {
                 if (!end) {
                         if ((size_t)n < EVENT_LINE_MAX)
                                 return 0; /* the rest of the line is still to come */
-                        return run_refused(r, VERDICT_NOT_RUN,
+                        return run_refused(r, VERDICT_NOT_RUN, NULL,
                                            "the target sent a journal that cannot be read",
                                            clock_realtime_usec());
                 }
@@ -331,16 +332,26 @@ static int lane_to_present(struct controller *c, struct lane *l, const struct ta
         return 0;
 }
 
-/* An absent one: a copy goes to its account, once, for the server to keep if it does. */
+/* An absent one: a copy goes to its account, once, for the server to keep if it does, and the wish to cancel it behind
+ * that. A run with a time to live is not left where nobody counts it. */
 static int lane_to_absent(struct controller *c, struct lane *l, uint64_t now, uint64_t realtime) {
         list_foreach (at, &l->runs) {
                 struct run *r = list_entry(at, struct run, link);
                 int q;
 
-                if (r->sent || run_ended(r) || r->cancel_by || !r->plan)
+                if (run_ended(r))
                         continue;
-                q = write_submit(c, r, r->target, realtime);
-                run_submitted(r, "", now);
+                if (r->cancel_by) {
+                        if (!r->sent || strcmp(r->cancel_sid, ABSENT_SID) == 0)
+                                continue;
+                        q = write_cancel(c, r, r->target);
+                        run_cancel_sent(r, ABSENT_SID, now);
+                } else {
+                        if (r->sent || !r->plan || r->ttl_usec > 0)
+                                continue;
+                        q = write_submit(c, r, r->target, realtime);
+                        run_submitted(r, "", now);
+                }
                 if (q == 0)
                         q = pump_touch(c, r);
                 if (q < 0)
@@ -516,7 +527,7 @@ static void tell_run(struct controller *c, const struct run *r, const struct tar
         if (!bus_watches_runs(c->bus))
                 return;
         json_writer_init(&w, &text);
-        facts_run(&w, r, t, clock_realtime_usec(), false);
+        facts_run(&w, r, t, controller_now(c), false);
         if (buf_check(&text) == 0)
                 bus_tell_run(c->bus, NULL, text.data);
 }
@@ -593,7 +604,7 @@ static void publish_targets(struct controller *c) {
                         continue;
                 lane = jobs_lane(&c->jobs, t->jid);
                 json_writer_init(&w, &text);
-                facts_target(&w, t, lane ? lane->n_runs : 0);
+                facts_target(&w, t, controller_now(c), lane ? lane->n_runs : 0);
                 if (buf_check(&text) == 0)
                         bus_tell_target(c->bus, NULL, text.data);
         }

@@ -182,6 +182,7 @@ void ping_begin(struct controller *c, struct bus_call *call, const struct select
                 }
                 if (link_online(c->link) && !fleet_reachable(t)) {
                         fleet_sentence(t, clock_realtime_usec(), &r->error);
+                        buf_printf(&r->error, " (see: rota why %s)", t->name);
                         continue;
                 }
                 if (link_online(c->link))
@@ -190,7 +191,9 @@ void ping_begin(struct controller *c, struct bus_call *call, const struct select
                 if (q == 0)
                         p->waiting++;
                 else
-                        buf_printf(&r->error, "the controller has no connection to its server (%s)",
+                        buf_printf(&r->error,
+                                   "the controller has no connection to its server (%s); try: "
+                                   "rota doctor",
                                    link_cause_name(c->cause));
         }
         if (--p->waiting == 0)

@@ -293,13 +293,15 @@ static void begin_item(struct controller *c, struct power_item *item, const stru
         int r;
 
         if (!link_online(c->link)) {
-                buf_printf(&sentence, "the controller has no connection to its server (%s)",
+                buf_printf(&sentence,
+                           "the controller has no connection to its server (%s; try: rota doctor)",
                            link_cause_name(c->cause));
                 reboot_absent(&item->reboot, buf_text(&sentence));
                 return;
         }
         if (!fleet_reachable(t)) {
                 fleet_sentence(t, clock_realtime_usec(), &sentence);
+                buf_printf(&sentence, " (see: rota why %s)", t->name);
                 reboot_absent(&item->reboot, buf_text(&sentence));
                 return;
         }

@@ -36,6 +36,12 @@ static int on_refused(void *userdata, const struct ext_request *rq, const struct
                            run_refusal_name((enum run_refusal)m->why));
                 if (m->text && m->text[0])
                         buf_printf(&why, ": %s", m->text);
+                if (m->why == RUN_REFUSED_NOT_ALLOWED)
+                        buf_printf(&why,
+                                   "; \"controllers\" in the configuration of %s says who may",
+                                   t->name);
+                if (m->why == RUN_REFUSED_BUSY)
+                        buf_puts(&why, "; without --if-idle the run waits");
         }
         if (buf_check(&why) < 0)
                 return -ENOMEM;
@@ -46,7 +52,8 @@ static int on_refused(void *userdata, const struct ext_request *rq, const struct
                          {NULL,          NULL  }
         },
                  "run %s: %s", r->id, why.data);
-        q = run_refused(r, verdict, why.data, clock_realtime_usec());
+        q = run_refused(r, verdict, run_refusal_name((enum run_refusal)m->why), why.data,
+                        clock_realtime_usec());
         return q < 0 ? q : pump_touch(c, r);
 }
 

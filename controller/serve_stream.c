@@ -54,6 +54,7 @@ static int bring_back(struct controller *c, struct run *stored, struct run **ret
         live->plan = TAKE(stored->plan);
         live->by = TAKE(stored->by);
         live->cause = TAKE(stored->cause);
+        live->refusal = TAKE(stored->refusal);
         live->cancel_by = TAKE(stored->cancel_by);
         live->problem = TAKE(stored->problem);
         live->ttl_usec = stored->ttl_usec;

@@ -171,6 +171,9 @@ static int check_diagnostics(struct controller *c, struct request *q, const char
                 if (q->plan.steps[i].kind != PLAN_DIAG)
                         continue;
                 r = catalogue_expand(c->catalogue, &q->plan.steps[i], &q->arena, &argv, ret_why);
+                if (r > 0 && *ret_why && catalogue_find(c->catalogue, q->plan.steps[i].diag))
+                        *ret_why = arena_printf(&q->arena, "%s\ntry: rota diag %s", *ret_why,
+                                                q->plan.steps[i].diag);
                 if (r != 0)
                         return r;
         }
@@ -211,10 +214,10 @@ static int make_run(struct controller *c, const struct request *q, const struct 
                 return -ENOMEM;
         if (q->if_idle && !t->present) {
                 fleet_sentence(t, realtime_usec, &why);
-                buf_puts(&why, ", and the run was to start now or not at all");
+                buf_printf(&why, "; without --if-idle the run waits for it (rota why %s)", t->name);
                 r = buf_check(&why) < 0
                             ? -ENOMEM
-                            : run_refused(run, VERDICT_NOT_RUN, why.data, realtime_usec);
+                            : run_refused(run, VERDICT_NOT_RUN, "offline", why.data, realtime_usec);
         }
         return r;
 }
@@ -255,8 +258,7 @@ static int put_run(void *userdata, const char *id) {
                         return r < 0 ? r : 0;
                 run = stored;
         }
-        facts_run(&a->writer, run, fleet_find(&c->fleet, run->target), clock_realtime_usec(),
-                  false);
+        facts_run(&a->writer, run, fleet_find(&c->fleet, run->target), controller_now(c), false);
         return 0;
 }
 

@@ -324,6 +324,7 @@ void fleet_unconfirm(struct fleet *f) {
         for (size_t i = 0; i < f->n_targets; i++) {
                 struct target *t = f->targets[i];
 
+                t->dirty |= t->present && t->confirmed;
                 t->confirmed = false;
                 t->synced_sid[0] = t->asked_sid[0] = '\0';
                 t->sync_at = USEC_NEVER;

@@ -46,6 +46,7 @@ struct run *run_free(struct run *r) {
         free(r->plan);
         free(r->by);
         free(r->cause);
+        free(r->refusal);
         free(r->cancel_by);
         free(r->problem);
         free(r);
@@ -329,8 +330,9 @@ int run_event(struct run *r, const struct event *e) {
         return 0;
 }
 
-static int end_here(struct run *r, enum verdict verdict, const char *why, uint64_t realtime_usec) {
-        if (run_set(&r->cause, why) < 0)
+static int end_here(struct run *r, enum verdict verdict, const char *refusal, const char *why,
+                    uint64_t realtime_usec) {
+        if (run_set(&r->cause, why) < 0 || run_set(&r->refusal, refusal) < 0)
                 return -ENOMEM;
         r->fold.state = RUN_ENDED;
         r->fold.verdict = verdict;
@@ -340,8 +342,9 @@ static int end_here(struct run *r, enum verdict verdict, const char *why, uint64
         return 0;
 }
 
-int run_refused(struct run *r, enum verdict verdict, const char *why, uint64_t realtime_usec) {
-        return run_ended(r) ? 0 : end_here(r, verdict, why, realtime_usec);
+int run_refused(struct run *r, enum verdict verdict, const char *refusal, const char *why,
+                uint64_t realtime_usec) {
+        return run_ended(r) ? 0 : end_here(r, verdict, refusal, why, realtime_usec);
 }
 
 int run_cancelled(struct run *r, const char *by, uint64_t realtime_usec) {
@@ -353,7 +356,7 @@ int run_cancelled(struct run *r, const char *by, uint64_t realtime_usec) {
         if (r->lane)
                 r->lane->due_usec = 0;
         if (!r->sent && r->fold.state == RUN_UNKNOWN)
-                return end_here(r, VERDICT_CANCELLED, "cancelled before it was sent",
+                return end_here(r, VERDICT_CANCELLED, NULL, "cancelled before it was sent",
                                 realtime_usec);
         return 0;
 }
@@ -362,8 +365,8 @@ bool run_expired(struct run *r, uint64_t realtime_usec) {
         if (r->fold.state != RUN_UNKNOWN || r->ttl_usec == 0 ||
             realtime_usec < r->submitted_usec + r->ttl_usec)
                 return false;
-        if (end_here(r, VERDICT_NOT_RUN, "its time to live ended before the target took it",
-                     realtime_usec) < 0)
+        if (end_here(r, VERDICT_NOT_RUN, "expired",
+                     "its time to live ended before the target took it", realtime_usec) < 0)
                 return false;
         /* a copy in a server's queue may still arrive there: then it is to be cancelled */
         return r->cancel_by || run_set(&r->cancel_by, "time to live") == 0;
@@ -376,6 +379,7 @@ void run_revive(struct run *r) {
         r->fold = (struct run_fold){.exit_status = -1};
         r->folded = 0;
         run_set(&r->cause, NULL);
+        run_set(&r->refusal, NULL);
         r->sent = true;
         r->cancel_sid[0] = '\0';
         r->dirty = r->changed = true;
@@ -468,37 +472,36 @@ static unsigned ahead_of(const struct run *r, const struct target *t) {
         return ahead;
 }
 
-int run_note(const struct run *r, const struct target *t, uint64_t realtime_usec, struct buf *out) {
+int run_note(const struct run *r, const struct target *t, bool we_are_online,
+             uint64_t realtime_usec, struct buf *out) {
+        const char *wish = r->cancel_by ? "asked to cancel; " : "";
         unsigned ahead;
 
-        if (r->problem) {
-                buf_puts(out, r->problem);
-                return buf_check(out);
-        }
-        if (run_ended(r) || r->fold.state == RUN_RUNNING || !t) {
-                if (!run_ended(r) && r->cancel_by)
-                        buf_puts(out, "asked to cancel; waiting for the target's word");
-                if (!run_ended(r) && !r->cancel_by && t && !t->present) {
-                        fleet_sentence(t, realtime_usec, out);
-                        buf_puts(out, "; the run's state is the last one known");
-                }
-                return buf_check(out);
-        }
-        if (r->cancel_by) {
-                buf_puts(out, "asked to cancel; ");
-                if (!t->present) {
-                        fleet_sentence(t, realtime_usec, out);
-                        buf_puts(out, " and is told when it returns");
-                } else {
-                        buf_puts(out, "waiting for the target's word");
-                }
+        if (r->problem)
+                return buf_puts(out, r->problem);
+        if (run_ended(r) || !t)
+                return 0;
+        if (!we_are_online) {
+                buf_printf(out, "%sthis controller has no connection to its server; ", wish);
+                if (r->fold.state == RUN_UNKNOWN && !r->cancel_by)
+                        buf_printf(out, "%s gets the run when it is back", t->name);
+                else
+                        buf_printf(out, "the state on %s is the last one known", t->name);
                 return buf_check(out);
         }
         if (!t->present) {
+                buf_puts(out, wish);
                 fleet_sentence(t, realtime_usec, out);
-                buf_puts(out, "; the run starts when it returns");
+                buf_puts(out, r->cancel_by ? " and is told when it returns"
+                              : r->fold.state == RUN_RUNNING
+                                      ? "; the run's state is the last one known"
+                                      : "; the run starts when it returns");
                 return buf_check(out);
         }
+        if (r->cancel_by)
+                return buf_printf(out, "%swaiting for the target's word", wish);
+        if (r->fold.state == RUN_RUNNING)
+                return 0;
         ahead = ahead_of(r, t);
         if (t->shown == FLEET_READY && ahead == 0)
                 return 0;

@@ -58,6 +58,7 @@ struct run {
 
         struct run_fold fold;
         char *cause;
+        char *refusal;   /* why it never ran, in a word: busy, not-allowed, expired, …; NULL */
         uint64_t folded; /* offset in the events */
         bool sent;       /* at least once, to whomever */
         char sent_sid[ID_MAX + 1];
@@ -125,8 +126,9 @@ bool run_stream_complete(const struct run_stream *s);
 
 /* The next event of its journal. Returns 0, RUN_WAITS, JOBS_FULL or -ENOMEM. */
 int run_event(struct run *r, const struct event *e);
-/* The target refused: ends it here. @why is a sentence. */
-int run_refused(struct run *r, enum verdict verdict, const char *why, uint64_t realtime_usec);
+/* It will not run: ends it here. @refusal is a word or NULL, @why a sentence. */
+int run_refused(struct run *r, enum verdict verdict, const char *refusal, const char *why,
+                uint64_t realtime_usec);
 /* Somebody wants it cancelled. A run that was never sent ends here. Returns 0 or -ENOMEM. */
 int run_cancelled(struct run *r, const char *by, uint64_t realtime_usec);
 /* Its time to live is over and the target never had it. Returns true when it ended by that. */
@@ -150,4 +152,5 @@ uint64_t run_ttl_left(const struct run *r, uint64_t realtime_usec);
 bool run_ended(const struct run *r);
 const char *run_shown_state(const struct run *r);
 /* Why it waits, or what is wrong: a sentence, or nothing. @t may be NULL. */
-int run_note(const struct run *r, const struct target *t, uint64_t realtime_usec, struct buf *out);
+int run_note(const struct run *r, const struct target *t, bool we_are_online,
+             uint64_t realtime_usec, struct buf *out);

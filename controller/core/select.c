@@ -241,16 +241,18 @@ static bool part_match(const struct part *p, const struct target *t, bool is_lab
 
 /* ---- reading ---- */
 
-static int bad(struct buf *why, const char *part, const char *what) {
+static int bad(struct buf *why, const char *selector, const char *what) {
         buf_printf(why,
                    "cannot read the selector \"%s\": %s; selectors are names, globs (pc*), lists "
                    "(pc[1-4]), "
                    "states (ready) and labels (gpu>=2), joined by commas",
-                   part, what);
+                   selector, what);
         return buf_check(why) < 0 ? -ENOMEM : SELECT_BAD;
 }
 
-static int part_read(struct part *p, const char *text, size_t len, struct buf *why) {
+/* @selector is what was typed, for the sentence. */
+static int part_read(struct part *p, const char *selector, const char *text, size_t len,
+                     struct buf *why) {
         const char *word, *at;
         unsigned open = 0;
 
@@ -271,9 +273,9 @@ static int part_read(struct part *p, const char *text, size_t len, struct buf *w
                         break;
         }
         if (open > 0)
-                return bad(why, p->text, "a [ has no ]");
+                return bad(why, selector, "a [ has no ]");
         if (at == word)
-                return bad(why, p->text,
+                return bad(why, selector,
                            *at ? "there is no name before the comparison" : "a part is empty");
         p->key = strndup(word, (size_t)(at - word));
         if (!p->key)
@@ -281,7 +283,7 @@ static int part_read(struct part *p, const char *text, size_t len, struct buf *w
         if (!*at)
                 return 0;
         if (at[0] == '!' && at[1] != '=')
-                return bad(why, p->text, "a ! belongs in front, or before =");
+                return bad(why, selector, "a ! belongs in front, or before =");
         if (at[0] == '=')
                 p->op = OP_EQ;
         else if (at[0] == '!')
@@ -291,6 +293,8 @@ static int part_read(struct part *p, const char *text, size_t len, struct buf *w
         else
                 p->op = at[1] == '=' ? OP_GE : OP_GT;
         at += p->op == OP_EQ || p->op == OP_LT || p->op == OP_GT ? 1 : 2;
+        if (!*at)
+                return bad(why, selector, "a comparison has nothing to compare with");
         p->value = strdup(at);
         return p->value ? 0 : -ENOMEM;
 }
@@ -318,7 +322,7 @@ static int selector_read(struct selector *s, const char *text, size_t len, struc
                 if (s->n_parts == SELECT_PARTS_MAX)
                         return bad(why, text, "it has too many parts");
                 s->parts[s->n_parts] = (struct part){0};
-                r = part_read(&s->parts[s->n_parts++], text + start, i - start, why);
+                r = part_read(&s->parts[s->n_parts++], text, text + start, i - start, why);
                 if (r != 0)
                         return r;
                 start = i + 1;
@@ -414,7 +418,7 @@ static size_t apply(const struct fleet *f, const struct selector *s, const char 
         if (n == 0) {
                 if (why->len > 0)
                         buf_putc(why, '\n');
-                buf_puts(why, buf_text(&trail));
+                buf_printf(why, "%s\ntry: rota ls", buf_text(&trail));
         }
         return n;
 }
@@ -441,7 +445,7 @@ static int add_line(const struct fleet *f, const char *text, struct target **all
                 return buf_check(why) < 0 ? -ENOMEM : SELECT_NOTHING;
         if (s.count > n) {
                 buf_clear(why);
-                buf_printf(why, "only %zu match \"%s\", which asks for %llu", n, text,
+                buf_printf(why, "only %zu match \"%s\", which asks for %llu\ntry: rota ls", n, text,
                            (unsigned long long)s.count);
                 return buf_check(why) < 0 ? -ENOMEM : SELECT_NOTHING;
         }

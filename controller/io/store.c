@@ -36,7 +36,8 @@ enum statement {
 
 #define RUN_COLUMNS                                                                                \
         "id, batch, target, title, plan, by, ttl, if_idle, submitted, steps, state, step, of_, "   \
-        "verdict, cause, accepted, started, ended, exit, sent, cancel_by, local, done, problem"
+        "verdict, cause, accepted, started, ended, exit, sent, cancel_by, local, done, problem, "  \
+        "refusal"
 
 static const char *const sql[N_STATEMENTS] = {
         [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -53,14 +54,15 @@ static const char *const sql[N_STATEMENTS] = {
         [ST_PUT_RUN] =
                 "INSERT INTO runs (" RUN_COLUMNS
                 ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-                "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24) "
+                "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25) "
                 "ON CONFLICT (id) DO UPDATE SET title = excluded.title, by = excluded.by, "
                 "submitted = excluded.submitted, steps = excluded.steps, state = excluded.state, "
                 "step = excluded.step, of_ = excluded.of_, verdict = excluded.verdict, "
                 "cause = excluded.cause, accepted = excluded.accepted, started = excluded.started, "
                 "ended = excluded.ended, exit = excluded.exit, sent = excluded.sent, "
                 "cancel_by = excluded.cancel_by, local = excluded.local, done = excluded.done, "
-                "told = told AND excluded.done, problem = excluded.problem",
+                "told = told AND excluded.done, problem = excluded.problem, "
+                "refusal = excluded.refusal",
         [ST_PUT_STREAM] = "INSERT INTO streams (run, name, next, size, sha256, verified) "
                           "VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
                           "ON CONFLICT (run, name) DO UPDATE SET next = excluded.next, "
@@ -97,7 +99,7 @@ static const char schema[] =
         " of_ INTEGER NOT NULL, verdict INTEGER NOT NULL, cause TEXT, accepted INTEGER NOT NULL,"
         " started INTEGER NOT NULL, ended INTEGER NOT NULL, exit INTEGER NOT NULL,"
         " sent INTEGER NOT NULL, cancel_by TEXT, local INTEGER NOT NULL, done INTEGER NOT NULL,"
-        " told INTEGER NOT NULL DEFAULT 0, problem TEXT);"
+        " told INTEGER NOT NULL DEFAULT 0, problem TEXT, refusal TEXT);"
         "CREATE INDEX runs_target ON runs (target, seq);"
         "CREATE INDEX runs_batch ON runs (batch) WHERE batch <> '';"
         "CREATE INDEX runs_live ON runs (done) WHERE done = 0;"
@@ -452,6 +454,7 @@ int store_put_run(struct store *s, const struct run *r) {
         sqlite3_bind_int(st, 22, r->local);
         sqlite3_bind_int(st, 23, r->done);
         bind_text(st, 24, r->problem);
+        bind_text(st, 25, r->refusal);
         return step_done(st);
 }
 
@@ -482,6 +485,7 @@ static int fill_run(sqlite3_stmt *st, struct run *r) {
                 {&r->cause,     14},
                 {&r->cancel_by, 20},
                 {&r->problem,   23},
+                {&r->refusal,   24},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

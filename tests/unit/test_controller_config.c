@@ -34,6 +34,7 @@ static int setup(void **state) {
         setenv("XDG_STATE_HOME", "/var/tmp/state", 1);
         setenv("ROTA_SOCKET", "/tmp/sock", 1);
         put(f, "secret", "swordfish\n", 0600);
+        put(f, "ca.pem", "", 0644);
         *state = f;
         return 0;
 }

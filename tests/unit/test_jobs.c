@@ -178,10 +178,11 @@ static void an_accepted_run_does_not_expire_here(void **state) {
 static void a_refusal_ends_here_and_never_overwrites_an_end(void **state) {
         struct fixture *f = *state;
 
-        assert_int_equal(run_refused(f->r, VERDICT_NOT_RUN, "pc1 refused it", REAL), 0);
+        assert_int_equal(run_refused(f->r, VERDICT_NOT_RUN, "busy", "pc1 refused it", REAL), 0);
         assert_true(f->r->done && f->r->local);
-        assert_int_equal(run_refused(f->r, VERDICT_CANCELLED, "again", REAL), 0);
+        assert_int_equal(run_refused(f->r, VERDICT_CANCELLED, NULL, "again", REAL), 0);
         assert_string_equal(f->r->cause, "pc1 refused it");
+        assert_string_equal(f->r->refusal, "busy");
 }
 
 static void lanes_keep_the_order(void **state) {
@@ -231,12 +232,17 @@ static void notes_say_why_it_waits(void **state) {
         struct target *t;
 
         assert_int_equal(fleet_add(&fleet, "pc1@lab", &t), 0);
-        run_note(f->r, t, REAL, &out);
+        run_note(f->r, t, true, REAL, &out);
         check_buf(&out, "pc1 is offline and was never seen; the run starts when it returns");
+
+        buf_clear(&out);
+        run_note(f->r, t, false, REAL, &out);
+        check_buf(&out, "this controller has no connection to its server; pc1 gets the run when it "
+                        "is back");
 
         fleet_announced(t, "pc1@lab/t", &facts, REAL, NOW);
         buf_clear(&out);
-        run_note(f->r, t, REAL, &out);
+        run_note(f->r, t, true, REAL, &out);
         check_buf(&out, "");
 
         facts.state = FLEET_BUSY;
@@ -249,21 +255,21 @@ static void notes_say_why_it_waits(void **state) {
         event(f->r, EVENT_ACCEPTED);
         event(f->r, EVENT_STARTED);
         buf_clear(&out);
-        run_note(second, t, REAL, &out);
+        run_note(second, t, true, REAL, &out);
         check_buf(&out, "pc1 is busy (memory, step 2 of 5, for ana); 1 run ahead");
 
         /* somebody else's run counts too */
         facts.run = "zz";
         fleet_announced(t, "pc1@lab/t", &facts, REAL, NOW);
         buf_clear(&out);
-        run_note(second, t, REAL, &out);
+        run_note(second, t, true, REAL, &out);
         check_buf(&out, "pc1 is busy (memory, step 2 of 5, for ana); 2 runs ahead");
 
         run_submitted(second, "s1", NOW);
         run_cancelled(second, "ana", REAL);
         fleet_gone(t, NULL, REAL, NOW);
         buf_clear(&out);
-        run_note(second, t, REAL + 1, &out);
+        run_note(second, t, true, REAL + 1, &out);
         check_buf(&out,
                   "asked to cancel; pc1 is offline since 23:00:00 and is told when it returns");
 }
@@ -280,7 +286,7 @@ static int starved(void *userdata) {
         if (q == 0)
                 q = run_stream_add(r, "1.out", &s);
         if (q == 0)
-                q = run_refused(r, VERDICT_NOT_RUN, "why", REAL);
+                q = run_refused(r, VERDICT_NOT_RUN, "full", "why", REAL);
         return q;
 }
 

@@ -84,7 +84,8 @@ static void bracket_lists(void **state) {
         check(state, "p[a-c]2", "pc2");
         check(state, "pc[1,2],ready", "pc2");
         /* a range without a zero in front does not mean padded numbers */
-        check(state, "pc3-[1-9]", "nothing matches \"pc3-[1-9]\": 5 targets, pc3-[1-9] leaves 0");
+        check(state, "pc3-[1-9]",
+              "nothing matches \"pc3-[1-9]\": 5 targets, pc3-[1-9] leaves 0\ntry: rota ls");
 }
 
 static void states_and_not(void **state) {
@@ -111,7 +112,7 @@ static void counts_take_idle_ones_first(void **state) {
         check(state, "3:", "pc2 pc3-01 pc10");
         check(state, "4:pc*", "pc2 pc3-01 pc10 pc1");
         check(state, "1:busy", "pc10");
-        check(state, "3:ready", "only 2 match \"3:ready\", which asks for 3");
+        check(state, "3:ready", "only 2 match \"3:ready\", which asks for 3\ntry: rota ls");
         check(state, "0:ready",
               "bad: cannot read the selector \"0:ready\": the count before the colon must be at "
               "least 1; selectors are names, globs (pc*), lists (pc[1-4]), states (ready) and "
@@ -122,19 +123,21 @@ static void counts_take_idle_ones_first(void **state) {
 static void lines_are_a_union(void **state) {
         check(state, "pc2\npc1\npc2", "pc1 pc2");
         check(state, "pc1\nready\n", "pc1 pc2 pc3-01");
-        check(state, "pc1\nnosuch", "nothing matches \"nosuch\": 5 targets, nosuch leaves 0");
+        check(state, "pc1\nnosuch",
+              "nothing matches \"nosuch\": 5 targets, nosuch leaves 0\ntry: rota ls");
 }
 
 static void says_which_part_removed_how_many(void **state) {
         check(state, "pc*,gpu>=3,ready,!pc2",
               "nothing matches \"pc*,gpu>=3,ready,!pc2\": 5 targets, pc* leaves 5, gpu>=3 leaves "
               "1, "
-              "ready leaves 1, !pc2 leaves 0");
+              "ready leaves 1, !pc2 leaves 0\ntry: rota ls");
 }
 
 static void refuses_what_it_cannot_read(void **state) {
         struct fixture *fx = *state;
-        static const char *const wrong[] = {"pc[1", "pc1,,pc2", "=2", "!", ",", "pc!x", "gpu>=2,"};
+        static const char *const wrong[] = {"pc[1", "pc1,,pc2", "=2",      "!",
+                                            ",",    "pc!x",     "gpu>=2,", "gpu>="};
 
         for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
                 CLEANUP(selection_done) struct selection s = {0};
