@@ -162,6 +162,7 @@ int client_new(struct client **ret, const char *socket) {
         }
         if (r > 0) {
                 say_error("the controller's configuration is wrong\n%s", why);
+                say_hint("correct it, then check with: rota-controller --check");
                 return STATUS_USAGE;
         }
         fd = client_find(&w, &c->socket, &status);

@@ -547,6 +547,47 @@ int follow_say_table(const struct follow *f) {
         return say_write(STDERR_FILENO, buf_text(&out), out.len);
 }
 
+static void follow_say_next(enum status s, const struct runinfo *r) {
+        switch (s) {
+        case STATUS_INFRA:
+                say_hint("try: rota why %s, rota show %s", r->target, r->run);
+                break;
+        case STATUS_BUSY:
+                say_hint("try: the same without --if-idle; it waits for its turn then");
+                break;
+        case STATUS_TIMEOUT:
+        case STATUS_DENIED:
+        case STATUS_USAGE:
+                say_hint("try: rota show %s", r->run);
+                break;
+        case STATUS_PASSED:
+        case STATUS_FAILED:
+        case STATUS_NOTHING:
+        case STATUS_CANCELLED:
+        case STATUS_DETACHED:
+                break;
+        }
+}
+
+void follow_say_errors(const struct follow *f, bool with_causes) {
+        unsigned said = 0;
+
+        for (size_t i = 0; i < f->n_runs; i++) {
+                const struct runinfo *r = &f->runs[i].info;
+                enum status s = status_of_run(r->verdict, r->refusal, r->cause);
+
+                if (!runinfo_ended(r) || s == STATUS_PASSED || s == STATUS_FAILED)
+                        continue;
+                if (with_causes)
+                        say_error("%s: %s%s%s", r->target, runinfo_outcome(r),
+                                  *runinfo_why(r) ? ": " : "", runinfo_why(r));
+                if (said & 1U << s)
+                        continue;
+                said |= 1U << s;
+                follow_say_next(s, r);
+        }
+}
+
 int follow_print_runs(const struct follow *f, struct buf *out) {
         struct json_writer w;
 

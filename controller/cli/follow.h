@@ -37,6 +37,8 @@ int follow_run(struct follow *f, const char *name);
 /* The worst of the verdicts. */
 enum status follow_verdict(const struct follow *f);
 /* The table of how they ended, on standard error. */
+/* What went wrong otherwise than by a diagnostic: with its cause when there was no table, and what to do. */
+void follow_say_errors(const struct follow *f, bool with_causes);
 int follow_say_table(const struct follow *f);
 /* "[RUN…]" as last heard. */
 int follow_print_runs(const struct follow *f, struct buf *out);

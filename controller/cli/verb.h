@@ -56,6 +56,8 @@ int verb_print_json(const char *json);
 /* Prints to standard output; an exit status. */
 int verb_print(const struct buf *out);
 int verb_print_table(const struct table *t);
+/* Not cut to the terminal: its last column is a reason, to be read to its end. */
+int verb_print_whole_table(const struct table *t);
 
 extern const struct verb verb_accept, verb_cancel, verb_diag, verb_doctor, verb_help, verb_log,
         verb_ls, verb_ping, verb_reboot, verb_run, verb_runs, verb_show, verb_trace, verb_version,

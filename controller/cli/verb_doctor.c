@@ -154,10 +154,11 @@ static void doctor_pending(struct doctor *d, const struct json_at *status) {
         }
 }
 
-static void doctor_targets(struct doctor *d) {
+static void doctor_targets(struct doctor *d, const struct json_at *status) {
         struct json_at root = json_root(d->targets);
         CLEANUP(buf_done) struct buf absent = {0};
         CLEANUP(buf_done) struct buf old = {0};
+        bool connected = false;
         size_t online = 0;
         size_t n = json_length(&root);
 
@@ -176,6 +177,10 @@ static void doctor_targets(struct doctor *d) {
         if (n == 0) {
                 doctor_say(d, DOCTOR_WARN, "there are no targets");
                 doctor_advise(d, "a target shows up when its configuration names this controller");
+        } else if (json_get_bool(status, "online", &connected) == 0 && !connected) {
+                doctor_say(d, DOCTOR_WARN,
+                           "%zu targets are known; how they are cannot be told without the server",
+                           n);
         } else if (online < n) {
                 doctor_say(d, DOCTOR_WARN, "%zu of %zu targets online; not: %s", online, n,
                            buf_text(&absent));
@@ -235,7 +240,7 @@ static int doctor_examine(struct doctor *d) {
                 r = json_parse(&d->targets, "none", "[]", 2);
         if (r != 0)
                 return r;
-        doctor_targets(d);
+        doctor_targets(d, &status);
         doctor_pending(d, &status);
         return doctor_catalogue(d);
 }

@@ -13,7 +13,8 @@ static const struct option_row ping_options[] = {
 };
 
 /* Returns 0 or JSON_BAD. */
-static int ping_put(struct table *t, const struct json_at *at, enum status *worst) {
+static int ping_put(struct table *t, const struct json_at *at, enum status *worst,
+                    struct buf *silent) {
         const char *target = NULL;
         const char *error = NULL;
         uint64_t rtt = 0;
@@ -38,12 +39,14 @@ static int ping_put(struct table *t, const struct json_at *at, enum status *wors
                 table_put(t, TABLE_BAD, "no answer");
                 table_put(t, TABLE_PLAIN, error);
                 *worst = status_worst(*worst, STATUS_INFRA);
+                if (silent->len == 0 && target)
+                        buf_puts(silent, target);
         }
         return 0;
 }
 
 /* The exit status is known by the document, whether or not it is printed as it is. */
-static int ping_table(struct table *t, const char *json, enum status *worst) {
+static int ping_table(struct table *t, const char *json, enum status *worst, struct buf *silent) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct json_at root;
         int r;
@@ -57,7 +60,7 @@ static int ping_table(struct table *t, const char *json, enum status *worst) {
 
                 r = json_item(&root, i, &at);
                 if (r == 0)
-                        r = ping_put(t, &at, worst);
+                        r = ping_put(t, &at, worst, silent);
         }
         if (r != 0) {
                 say_error("the controller's answer cannot be read: %s", json_error(doc));
@@ -71,7 +74,7 @@ static int verb_ping_run(const struct call *call) {
         const struct ping_options *o = call->options;
         uint64_t timeout = o->timeout_usec ? o->timeout_usec : 2 * USEC_PER_SEC;
         CLEANUP(client_free) struct client *c = NULL;
-        CLEANUP(buf_done) struct buf selector = {0};
+        CLEANUP(buf_done) struct buf selector = {0}, silent = {0};
         CLEANUP(mem_free) char *json = NULL;
         CLEANUP(table_done) struct table t;
         enum status worst = STATUS_PASSED;
@@ -85,9 +88,11 @@ static int verb_ping_run(const struct call *call) {
                 r = client_call(c, &json, timeout + CLIENT_TIMEOUT_USEC, "Ping", "st",
                                 buf_text(&selector), timeout);
         if (r == 0)
-                r = ping_table(&t, json, &worst);
+                r = ping_table(&t, json, &worst, &silent);
         if (r == 0)
-                r = call->json ? verb_print_json(json) : verb_print_table(&t);
+                r = call->json ? verb_print_json(json) : verb_print_whole_table(&t);
+        if (r == 0 && silent.len > 0 && !call->json)
+                say_hint("try: rota why %s", buf_text(&silent));
         return r != 0 ? r : (int)worst;
 }
 

@@ -161,7 +161,8 @@ static int reboot_call(struct reboot_wait *w, const char *selector, const char *
 }
 
 /* Returns 0 or JSON_BAD. */
-static int reboot_put(struct table *t, const struct json_at *at, bool waited, enum status *worst) {
+static int reboot_put(struct table *t, const struct json_at *at, bool waited, enum status *worst,
+                      struct buf *stuck) {
         CLEANUP(buf_done) struct buf took = {0};
         const char *target = NULL;
         const char *error = NULL;
@@ -195,6 +196,8 @@ static int reboot_put(struct table *t, const struct json_at *at, bool waited, en
         else if (status == STATUS_PASSED || status > STATUS_CANCELLED)
                 status = STATUS_INFRA;
         *worst = status_worst(*worst, (enum status)status);
+        if (status == STATUS_INFRA && stuck->len == 0 && target)
+                buf_puts(stuck, target);
         if (usec > 0)
                 units_print_duration(&took, usec);
         table_put(t, TABLE_PLAIN, target);
@@ -210,7 +213,8 @@ static int reboot_put(struct table *t, const struct json_at *at, bool waited, en
         return 0;
 }
 
-static int reboot_table(struct table *t, const char *json, bool waited, enum status *worst) {
+static int reboot_table(struct table *t, const char *json, bool waited, enum status *worst,
+                        struct buf *stuck) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct json_at root;
         int r;
@@ -224,7 +228,7 @@ static int reboot_table(struct table *t, const char *json, bool waited, enum sta
 
                 r = json_item(&root, i, &at);
                 if (r == 0)
-                        r = reboot_put(t, &at, waited, worst);
+                        r = reboot_put(t, &at, waited, worst, stuck);
         }
         if (r != 0) {
                 say_error("the controller's answer cannot be read: %s", json_error(doc));
@@ -254,6 +258,7 @@ static int verb_reboot_run(const struct call *call) {
         CLEANUP(client_free) struct client *c = NULL;
         CLEANUP(buf_done) struct buf selector = {0};
         CLEANUP(buf_done) struct buf request = {0};
+        CLEANUP(buf_done) struct buf stuck = {0};
         CLEANUP(mem_free) char *json = NULL;
         CLEANUP(table_done) struct table t;
         struct reboot_wait wait = {.quiet = call->quiet || call->json};
@@ -278,9 +283,11 @@ static int verb_reboot_run(const struct call *call) {
         r = reboot_call(&wait, buf_text(&selector), buf_text(&request), timeout);
         json = wait.json;
         if (r == 0)
-                r = reboot_table(&t, json, !o->no_wait, &worst);
+                r = reboot_table(&t, json, !o->no_wait, &worst, &stuck);
         if (r == 0)
-                r = call->json ? verb_print_json(json) : verb_print_table(&t);
+                r = call->json ? verb_print_json(json) : verb_print_whole_table(&t);
+        if (r == 0 && stuck.len > 0 && !call->json)
+                say_hint("try: rota why %s", buf_text(&stuck));
         return r != 0 ? r : (int)worst;
 }
 

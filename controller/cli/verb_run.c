@@ -224,6 +224,8 @@ static int run_follow(struct follow *f, const struct call *call, const char *bat
                 return r;
         if (!call->quiet && !call->json)
                 (void)follow_say_table(f);
+        if (!call->json)
+                follow_say_errors(f, call->quiet);
         return (int)follow_verdict(f);
 }
 

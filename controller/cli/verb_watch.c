@@ -114,6 +114,8 @@ static int verb_watch_run(const struct call *call) {
                 return r;
         if (!call->quiet && !call->json)
                 (void)follow_say_table(f);
+        if (!call->json)
+                follow_say_errors(f, call->quiet);
         return (int)follow_verdict(f);
 }
 

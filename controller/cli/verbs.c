@@ -72,13 +72,20 @@ int verb_print_json(const char *json) {
         return verb_print(&out);
 }
 
-int verb_print_table(const struct table *t) {
+static int verb_print_table_to(const struct table *t, size_t width) {
         CLEANUP(buf_done) struct buf out = {0};
 
-        if (table_print(t, say_columns(STDOUT_FILENO), 0, say_colour(STDOUT_FILENO), "\n", &out) <
-            0) {
+        if (table_print(t, width, 0, say_colour(STDOUT_FILENO), "\n", &out) < 0) {
                 say_no_memory();
                 return STATUS_INFRA;
         }
         return verb_print(&out);
+}
+
+int verb_print_table(const struct table *t) {
+        return verb_print_table_to(t, say_columns(STDOUT_FILENO));
+}
+
+int verb_print_whole_table(const struct table *t) {
+        return verb_print_table_to(t, 0);
 }
