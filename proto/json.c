@@ -21,7 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TEXT_MAX (1024 * 1024)
+#define TEXT_MAX (32 * 1024 * 1024)
+#define FILE_MAX (1024 * 1024)
 #define DEPTH_MAX 16
 #define PATH_MAX_PARTS 32
 #define EXCERPT_MAX 60
@@ -183,14 +184,15 @@ static int refuse_double_keys(struct json_doc *doc, size_t n_keys) {
                                : "a key is here twice, in two spellings");
 }
 
-static int parse_text(struct json_doc *doc) {
+static int parse_text(struct json_doc *doc, size_t max) {
         struct json_text_flaw f;
         struct json_tokener *tokener;
         enum json_tokener_error error;
         size_t n_keys = 0, end;
 
-        if (doc->text.len > TEXT_MAX)
-                return error_at(doc, 0, "longer than 1 MiB");
+        if (doc->text.len > max)
+                return error_at(doc, 0,
+                                max == FILE_MAX ? "longer than 1 MiB" : "longer than 32 MiB");
         if (json_text_prepare(doc->text.data, doc->text.len, &n_keys, &f) != 0)
                 return error_at(doc, f.at, f.what);
 
@@ -223,9 +225,9 @@ static int doc_new(struct json_doc **ret, const char *name) {
         return 0;
 }
 
-static int doc_parsed(struct json_doc **ret, struct json_doc **take_doc) {
+static int doc_parsed(struct json_doc **ret, struct json_doc **take_doc, size_t max) {
         CLEANUP(json_free) struct json_doc *doc = TAKE(*take_doc);
-        int r = parse_text(doc);
+        int r = parse_text(doc, max);
 
         if (r >= 0)
                 *ret = TAKE(doc);
@@ -243,7 +245,7 @@ int json_parse(struct json_doc **ret, const char *name, const char *text, size_t
         r = buf_append(&doc->text, text, len > TEXT_MAX ? TEXT_MAX + 1 : len);
         if (r < 0)
                 return r;
-        return doc_parsed(ret, &doc);
+        return doc_parsed(ret, &doc, TEXT_MAX);
 }
 
 int json_parse_file(struct json_doc **ret, const char *path) {
@@ -257,7 +259,7 @@ int json_parse_file(struct json_doc **ret, const char *path) {
         r = doc_new(&doc, path);
         if (r < 0)
                 return r;
-        while (doc->text.len <= TEXT_MAX) {
+        while (doc->text.len <= FILE_MAX) {
                 ssize_t n;
 
                 r = buf_reserve(&doc->text, 4096);
@@ -273,7 +275,7 @@ int json_parse_file(struct json_doc **ret, const char *path) {
                 doc->text.len += (size_t)n;
                 doc->text.data[doc->text.len] = '\0';
         }
-        return doc_parsed(ret, &doc);
+        return doc_parsed(ret, &doc, FILE_MAX);
 }
 
 /*

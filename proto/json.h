@@ -6,7 +6,8 @@
  * readers return JSON_BAD and the root prints json_error(). Configuration, plans, the catalogue and
  * events are all read this way.
  *
- * Limits: 1 MiB of text, depth 16. Comments are C and C++ style. Duplicate keys are refused.
+ * Limits: 1 MiB in a file, 32 MiB of other text (what comes from a peer is cut far below that before
+ * it is read), depth 16. Comments are C and C++ style. Duplicate keys are refused.
  */
 #pragma once
 
