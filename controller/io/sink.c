@@ -18,6 +18,7 @@ struct sink_file {
         char name[ID_MAX + 1];
         int fd;
         bool dirty;
+        bool made;           /* its name, or its directory's, may not be on the disk */
         struct sha256 *hash; /* of the first `hashed` bytes */
         uint64_t hashed;
 };
@@ -62,18 +63,17 @@ struct sink *sink_free(struct sink *s) {
         return NULL;
 }
 
-/* Opens, or makes with its directory; a new name is synced into its directory at once, because a row may soon point
- * to it. */
-static int open_file(struct sink *s, const char *run, const char *name, bool create) {
-        CLEANUP(fd_close) int dir = -1, fd = -1;
+/* Opens, or makes with its directory. *ret_made: the name is not durable before sync_names(). */
+static int open_file(struct sink *s, const char *run, const char *name, bool create,
+                     bool *ret_made) {
+        CLEANUP(fd_close) int dir = -1;
+        int fd;
 
         if (!id_valid(run) || !id_valid(name))
                 return -EINVAL;
         dir = openat(s->dir_fd, run, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (dir < 0 && errno == ENOENT && create) {
                 if (mkdirat(s->dir_fd, run, 0755) < 0 && errno != EEXIST)
-                        return -errno;
-                if (fsync(s->dir_fd) < 0)
                         return -errno;
                 dir = openat(s->dir_fd, run, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         }
@@ -82,12 +82,9 @@ static int open_file(struct sink *s, const char *run, const char *name, bool cre
         fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 && errno == ENOENT && create) {
                 fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-                if (fd >= 0 && fsync(dir) < 0)
-                        return -errno;
+                *ret_made = true;
         }
-        if (fd < 0)
-                return -errno;
-        return TAKE_FD(fd);
+        return fd < 0 ? -errno : fd;
 }
 
 /* Closes the least recently used one that has nothing unsynced. */
@@ -126,9 +123,10 @@ static int get(struct sink *s, const char *run, const char *name, bool create,
         list_init(&f->link);
         snprintf(f->run, sizeof(f->run), "%s", run);
         snprintf(f->name, sizeof(f->name), "%s", name);
-        f->fd = open_file(s, run, name, create);
+        f->fd = open_file(s, run, name, create, &f->made);
         if (f->fd < 0)
                 return f->fd;
+        f->dirty = f->made;
         list_append(s->files.next, &f->link);
         s->n_files++;
         *ret = TAKE(f);
@@ -172,16 +170,32 @@ int sink_write(struct sink *s, const char *run, const char *name, uint64_t offse
         return 0;
 }
 
+static int sync_names(struct sink *s, const char *run) {
+        CLEANUP(fd_close) int dir = openat(s->dir_fd, run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (dir < 0 || fsync(dir) < 0 || fsync(s->dir_fd) < 0)
+                return -errno;
+        return 0;
+}
+
 void sink_sync(struct sink *s,
                void (*synced)(void *userdata, const char *run, const char *name, int error),
                void *userdata) {
         list_foreach (at, &s->files) {
                 struct sink_file *f = list_entry(at, struct sink_file, link);
+                int r = 0;
 
                 if (!f->dirty)
                         continue;
                 f->dirty = false;
-                synced(userdata, f->run, f->name, fdatasync(f->fd) < 0 ? -errno : 0);
+                if (fdatasync(f->fd) < 0)
+                        r = -errno;
+                /* a row may point to it soon; behind the data, so that one journal commit does for both */
+                if (r == 0 && f->made)
+                        r = sync_names(s, f->run);
+                if (r == 0)
+                        f->made = false;
+                synced(userdata, f->run, f->name, r);
         }
 }
 
