@@ -235,7 +235,7 @@ static void on_log(void *userdata, xmpp_log_level_t level, const char *area, con
         } else if (starts(text, "proceeding with TLS")) {
                 c->phase = PHASE_TLS;
                 trace_phase(c, "<!-- %s: TLS handshake -->", c->address);
-        } else if (starts(text, "error:") && !c->untrusted) {
+        } else if (starts(text, "error:") && c->phase == PHASE_TLS && !c->untrusted) {
                 snprintf(c->detail, sizeof(c->detail), "%s", strrchr(text, ':') + 1);
         } else if (starts(text, "Couldn't start TLS!")) {
                 c->tls_failed = true;
