@@ -238,8 +238,27 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         return 0;
 }
 
+/* SIGHUP: the catalogue anew; the old one stays when the new one cannot be read. */
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        CLEANUP(catalogue_free) struct catalogue *fresh = NULL;
+        CLEANUP(mem_free) char *why = NULL;
+        struct controller *c = userdata;
+        int r = catalogue_load(&fresh, c->config->catalogue, &why);
+
+        (void)source;
+        (void)info;
+        if (r != 0) {
+                log_error("the catalogue stays as it was: %s", why ? why : strerror(-r));
+                return 0;
+        }
+        catalogue_free(c->catalogue);
+        c->catalogue = TAKE(fresh);
+        log_notice("the catalogue was read again: %zu diagnostics", catalogue_count(c->catalogue));
+        return 0;
+}
+
 static int add_sources(struct controller *c) {
-        static const int signals[] = {SIGTERM, SIGINT};
+        static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
         sigset_t set;
         int r;
 
@@ -249,7 +268,8 @@ static int add_sources(struct controller *c) {
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
         for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-                r = sd_event_add_signal(c->event, NULL, signals[i], on_signal, c);
+                r = sd_event_add_signal(c->event, NULL, signals[i],
+                                        signals[i] == SIGHUP ? on_reload : on_signal, c);
                 if (r < 0)
                         return r;
         }
