@@ -28,7 +28,9 @@ struct run_plan {
 
 struct run_submit {
         const char *id;
-        uint64_t ttl;   /* seconds that the run may wait in the target's queue; 0: for ever */
+        /* Seconds that the run may wait in the target's queue; 0: for ever. With one, a submission that waited at a
+         * server (XEP-0203) is passed over: its sender says again what is left. */
+        uint64_t ttl;
         bool if_idle;   /* refuse instead of queueing (attribute if-idle) */
         const char *by; /* the person, for people */
         const struct run_plan *plan;
