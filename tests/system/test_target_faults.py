@@ -2,6 +2,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -247,6 +248,40 @@ def test_full_disk(make_lab):
     finally:
         lab.pc("pc1").kill()
         subprocess.run(["umount", "-l", state], check=True)
+
+
+# systemd
+
+def test_tells_systemd(make_lab):
+    lab = make_lab(pcs=["pc1"])
+    pc = lab.pc("pc1")
+    pc.write_config()
+    pc.boot_id_file.write_text("b00t\n")
+    said = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(lab.path / "notify"))
+        notify.settimeout(5)
+
+        def until(text):
+            while not any(text in s for s in said):
+                said.append(notify.recv(4096).decode())
+        target = subprocess.Popen(
+            [program("rota-target"), "--config", pc.config_file], stdin=subprocess.DEVNULL,
+            env={**os.environ, "NOTIFY_SOCKET": str(lab.path / "notify"), "WATCHDOG_USEC": "400000"})
+        try:
+            until("READY=1")
+            until("STATUS=online as pc1@lab.test")
+            said.clear()
+            until("WATCHDOG=1")
+            target.send_signal(signal.SIGHUP)
+            until("RELOADING=1")
+            until("READY=1")
+            target.send_signal(signal.SIGTERM)
+            until("STOPPING=1")
+            assert target.wait(5) == 0
+        finally:
+            target.kill()
+            target.wait()
 
 
 # what stops it at its start
