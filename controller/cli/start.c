@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -177,6 +178,21 @@ static int start_open_log(const struct where *w, char **ret_path) {
         return fd;
 }
 
+/*
+ * Of several commands that find nobody one starts the controller; the others wait for that. A descriptor of its own,
+ * because the controller inherits the other one and a lock with it.
+ */
+static int start_alone(const char *log_path) {
+        CLEANUP(fd_close) int fd = open(log_path, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        while (flock(fd, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return TAKE_FD(fd);
+}
+
 /* The controller's own exit status tells a wrong configuration from other trouble. */
 static int start_status(pid_t pid) {
         int status = 0;
@@ -192,6 +208,7 @@ int start_controller(const struct where *w, int *ret_status) {
         CLEANUP(mem_free) char *socket_path = strdup(w->socket);
         const char *socket_dir;
         CLEANUP(fd_close) int log = -1;
+        CLEANUP(fd_close) int alone = -1;
         CLEANUP(fd_close) int notify = -1;
         CLEANUP(fd_close) int pidfd = -1;
         char program[PATH_MAX];
@@ -207,6 +224,10 @@ int start_controller(const struct where *w, int *ret_status) {
         log = start_open_log(w, &log_path);
         if (log < 0)
                 return -1;
+        alone = start_alone(log_path);
+        fd = start_connect(w->socket);
+        if (fd >= 0)
+                return fd;
         from = lseek(log, 0, SEEK_END);
         start_program(program);
         socket_dir = dirname(socket_path);

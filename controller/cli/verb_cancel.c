@@ -2,7 +2,9 @@
 #include "controller/cli/say.h"
 #include "controller/cli/verb.h"
 
-static int cancel_one(struct client *c, const struct call *call, const char *id) {
+/* With --json the answer goes to @out. */
+static int cancel_one(struct client *c, const struct call *call, const char *id,
+                      struct json_writer *out) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         CLEANUP(mem_free) char *json = NULL;
         struct json_at root;
@@ -10,8 +12,10 @@ static int cancel_one(struct client *c, const struct call *call, const char *id)
         int r;
 
         r = client_call_surely(c, &json, "Cancel", "s", id);
-        if (r == 0 && call->json)
-                return verb_print_json(json);
+        if (r == 0 && call->json) {
+                json_put_raw(out, NULL, json);
+                return 0;
+        }
         if (r == 0)
                 r = client_parse(&doc, json);
         if (r != 0)
@@ -34,14 +38,23 @@ static int cancel_one(struct client *c, const struct call *call, const char *id)
 
 static int verb_cancel_run(const struct call *call) {
         CLEANUP(client_free) struct client *c = NULL;
+        CLEANUP(buf_done) struct buf all = {0};
         enum status worst = STATUS_PASSED;
+        struct json_writer w;
         int r;
 
         r = client_new(&c, call->socket);
         if (r != 0)
                 return r;
+        json_writer_init(&w, &all);
+        json_begin_array(&w, NULL);
         for (int i = 0; i < call->n; i++)
-                worst = status_worst(worst, (enum status)cancel_one(c, call, call->operands[i]));
+                worst = status_worst(worst,
+                                     (enum status)cancel_one(c, call, call->operands[i], &w));
+        json_end_array(&w);
+        buf_putc(&all, '\n');
+        if (call->json)
+                worst = status_worst(worst, (enum status)verb_print(&all));
         return (int)worst;
 }
 

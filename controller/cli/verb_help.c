@@ -1,5 +1,6 @@
 #include "controller/cli/manual.h"
 #include "controller/cli/say.h"
+#include "controller/cli/term.h"
 #include "controller/cli/verb.h"
 
 #include <string.h>
@@ -16,11 +17,41 @@ static const struct option_row help_options[] = {
         OPTION_END_ROW,
 };
 
+#define HELP_COLUMNS 79
+
+/* Paragraphs, one a line, broken between words. */
+static void help_text(const char *text, struct buf *out) {
+        size_t column = 0;
+
+        while (*text) {
+                size_t len = strcspn(text, " \n");
+                size_t columns = term_columns(text, len);
+
+                if (column > 0 && column + 1 + columns > HELP_COLUMNS) {
+                        buf_putc(out, '\n');
+                        column = 0;
+                }
+                if (column > 0)
+                        buf_putc(out, ' ');
+                buf_append(out, text, len);
+                column += columns + (column > 0);
+                text += len;
+                if (*text == '\n') {
+                        buf_putc(out, '\n');
+                        column = 0;
+                }
+                text += *text != '\0';
+        }
+        buf_putc(out, '\n');
+}
+
 static int help_verb(const struct verb *v, struct buf *out) {
         verb_print_usage(v, out);
         buf_printf(out, "\n%s: %s\n", v->name, v->summary);
-        if (v->help)
-                buf_printf(out, "\n%s\n", v->help);
+        if (v->help) {
+                buf_putc(out, '\n');
+                help_text(v->help, out);
+        }
         if (v->options) {
                 buf_puts(out, "\nOptions:\n");
                 options_print_help(v->options, out);
