@@ -20,6 +20,9 @@ struct xml;
  * link asks once, before it connects: false means that the build lost the guard (see xml.c), and
  * that senders could be forged. */
 bool xml_is_guarded(void);
+/* From now on libstrophe makes no text of the stanzas of this context (an xmpp_ctx_t, one at a time) for its log; NULL
+ * ends that. Only for a session that sends nothing but text of its own. */
+void xml_silence(const void *context);
 
 const char *xml_name(const struct xml *x);
 /* "" when the element has none. */

@@ -503,6 +503,7 @@ static void on_session(struct conn *c) {
         const char *jid = xmpp_conn_get_bound_jid(c->xmpp);
 
         c->log.handler = NULL;
+        xml_silence(c->ctx);
         c->full_jid = strdup(jid ? jid : xmpp_conn_get_jid(c->xmpp));
         if (!c->full_jid) {
                 end(c, LINK_LOST, "out of memory");
@@ -806,6 +807,7 @@ static void release(struct conn *c) {
 
         if (password)
                 explicit_bzero((char *)password, strlen(password));
+        xml_silence(NULL);
         xmpp_conn_release(c->xmpp);
 }
 
