@@ -196,7 +196,7 @@ int sender_new(struct sender **ret, const struct sender_limits *limits) {
         if (l->chunk_max == 0)
                 l->chunk_max = UINT32_C(32) << 10;
         if (l->coalesce_usec == 0)
-                l->coalesce_usec = 2 * USEC_PER_MSEC;
+                l->coalesce_usec = USEC_PER_MSEC;
         if (l->stall_usec == 0)
                 l->stall_usec = 20 * USEC_PER_SEC;
         /* else a whole chunk would never fit */

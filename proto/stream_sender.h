@@ -23,7 +23,7 @@ struct sender_limits {
         uint64_t window_bytes;  /* default 4 MiB */
         unsigned window_chunks; /* default 200, far below the 500 at which servers drop */
         uint32_t chunk_max;     /* default 32 KiB */
-        uint64_t coalesce_usec; /* default 2 ms */
+        uint64_t coalesce_usec; /* default 1 ms */
         uint64_t stall_usec;    /* no progress for so long: rewind to the ack; default 20 s */
 };
 

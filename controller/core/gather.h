@@ -1,5 +1,5 @@
 /*
- * When to make received bytes durable: at once after a quiet time, else 3 ms after the last time, or when 512 KiB
+ * When to make received bytes durable: at once after a quiet time, else 1.5 ms after the last time, or when 512 KiB
  * have gathered. One sync and one commit then cover all of them. Pure.
  */
 #pragma once
@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define GATHER_BYTES (512 * 1024)
-#define GATHER_USEC 3000
+#define GATHER_USEC 1500
 
 struct gather {
         bool pending;
