@@ -1,0 +1,84 @@
+"""Idle daemons: what they hold in memory, and how often they wake. The window of 20 s is the measurement."""
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from lab import Lab
+from promises import submit
+
+WINDOW = 20             # seconds
+KEEP_ALIVE = 5          # the server asks for a sign of life every so many seconds
+MIB = 1024 * 1024
+
+
+OURS = ("rota-", "libstrophe", "libexpat", "libjson-c")
+
+
+def pss(pid):
+    """Bytes of memory, pages shared with others counted by their share. Several daemons run here and
+    one does on a PC: what nobody but rota has loaded there counts in full."""
+    total, path = 0, ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            path = words[-1]
+        elif words[0] == ("Rss:" if any(o in path for o in OURS) else "Pss:"):
+            total += int(words[1]) * 1024
+    return total
+
+
+def wakes(pid):
+    """How often all threads have waited for something and were woken."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for line in (task / "status").read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                total += int(line.split()[1])
+    return total
+
+
+def cpu(pid):
+    """Seconds of processor time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture(scope="module")
+def idle(kind):
+    """One controller and two targets: pc1 has just started, pc2 has worked. Measured once, together."""
+    with Lab(kind, pcs=("pc1", "pc2")) as lab:
+        lab.start()
+        for argv in (["true"], ["seq", "200000"], ["head", "-c", "3000000", "/dev/urandom"]):
+            assert lab.wait_run(submit(lab, "pc2", *argv))["verdict"] == "passed"
+        for _ in range(20):
+            assert lab.rota("ls").code == 0
+        pids = {"fresh target": lab.pc("pc1").target_pid(), "used target": lab.pc("pc2").target_pid(),
+                "controller": lab.controller().process.pid}
+        # a controller settles a few seconds after it got online, and then has nothing to do
+        threading.Event().wait(8)
+        before = {name: (wakes(pid), cpu(pid)) for name, pid in pids.items()}
+        threading.Event().wait(WINDOW)
+        found = {name: {"wakes": wakes(pid) - before[name][0], "cpu": cpu(pid) - before[name][1],
+                        "pss": pss(pid)} for name, pid in pids.items()}
+        for name, f in found.items():
+            print(f"{kind}: {name}: {f['wakes']} wake-ups, {f['cpu'] * 1000:.0f} ms of processor "
+                  f"in {WINDOW} s; {f['pss'] / MIB:.2f} MiB PSS")
+        assert set(lab.ls()) == {"pc1", "pc2"}
+        yield found
+
+
+@pytest.mark.parametrize("who", ["fresh target", "used target"])
+def test_memory_of_a_target(idle, who):
+    assert idle[who]["pss"] < 5 * MIB
+
+
+def test_memory_of_a_controller(idle):
+    assert idle["controller"]["pss"] < 8 * MIB
+
+
+@pytest.mark.parametrize("who", ["fresh target", "used target", "controller"])
+def test_nobody_wakes_but_to_stay_alive(idle, who):
+    """A keep-alive is a question and perhaps an acknowledgement: two wake-ups."""
+    assert idle[who]["wakes"] <= 2 * (WINDOW // KEEP_ALIVE + 1)
+    assert idle[who]["cpu"] <= 0.1
