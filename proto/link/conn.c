@@ -1,6 +1,7 @@
 #include "proto/link/conn.h"
 
 #include "proto/base/clock.h"
+#include "proto/link/evidence.h"
 #include "proto/link/watchdog.h"
 #include "proto/sm.h"
 
@@ -42,23 +43,10 @@
 #define KEEPALIVE_PING "<iq type='get' id='" KEEPALIVE_ID "'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 enum phase {
-        PHASE_TCP,
-        PHASE_STREAM, /* connected, nothing heard */
-        PHASE_TLS,
-        PHASE_LOGIN,
+        PHASE_CONNECTING,
         PHASE_ONLINE,
         PHASE_CLOSING,
         PHASE_ENDED,
-};
-
-static const char *const phase_texts[] = {
-        [PHASE_TCP] = "no answer to the attempt to connect",
-        [PHASE_STREAM] = "the server accepted the connection and then said nothing",
-        [PHASE_TLS] = "the server went silent in the TLS handshake",
-        [PHASE_LOGIN] = "the server went silent during the login",
-        [PHASE_ONLINE] = "the server does not answer",
-        [PHASE_CLOSING] = "the server does not close the stream",
-        [PHASE_ENDED] = "",
 };
 
 /* What the kernel counts for the socket: it moves when anything moved. */
@@ -95,14 +83,10 @@ struct conn {
         bool pumping;
         bool reported;
         bool goodbye; /* the end of the stream is with the library */
-        bool sm_offered;
-        bool untrusted;
-        bool refused_login;
-        bool tls_failed;
-        int connect_errno;
+        struct evidence seen;
         struct watchdog watchdog; /* while the library may block */
         enum link_cause cause;
-        char detail[512]; /* of the cause; before the end, what was seen of it so far */
+        char detail[512];
 
         struct sm sm;
         struct buf out;
@@ -180,92 +164,34 @@ static void trace_stanza(struct conn *c, const struct xml *stanza) {
 }
 
 /*
- * What the library says while it connects. It reports a wrong password, the reason of a refused connection
- * and the server's features nowhere but in its log, so that is read until the session is up; then
- * the log is off.
+ * What the library says while it connects
  */
 
-static bool starts(const char *text, const char *prefix) {
-        return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/* <failure><account-disabled/><text>…</text></failure> (RFC 6120 6.5) */
-static void heard_failure(struct conn *c, const char *text) {
-        CLEANUP(xml_free) struct xml *failure = NULL;
-        CLEANUP(arena_done) struct arena arena = {0};
-        const struct xml *condition, *words;
-
-        if (xml_parse(&failure, text, strlen(text), NULL) != 0)
-                return;
-        condition = xml_child(failure, NULL, NULL);
-        words = xml_child(failure, "text", NULL);
-        if (!condition)
-                return;
-        snprintf(c->detail, sizeof(c->detail), "%.60s%s%.300s", xml_name(condition),
-                 words ? ": " : "", words ? xml_text(words, &arena) : "");
-}
-
-static void heard_element(struct conn *c, const char *text) {
-        /* the first thing that comes through TLS */
-        if (c->phase == PHASE_TLS && starts(text, "<stream:stream")) {
-                c->phase = PHASE_LOGIN;
-                trace_phase(c, "<!-- %s: encrypted; login (not shown) -->", c->address);
-        } else if (starts(text, "<features") || starts(text, "<stream:features")) {
-                if (strstr(text, NS_SM))
-                        c->sm_offered = true;
-        } else if (starts(text, "<failure")) {
-                heard_failure(c, text);
-        }
-}
+static const char *const stage_texts[] = {
+        [STAGE_TCP] = "connecting",
+        [STAGE_STREAM] = "connected",
+        [STAGE_TLS] = "TLS handshake",
+        [STAGE_LOGIN] = "encrypted; login (not shown)",
+};
 
 static void on_log(void *userdata, xmpp_log_level_t level, const char *area, const char *text) {
         struct conn *c = userdata;
+        enum stage before = c->seen.stage;
 
         (void)level;
         (void)area;
         if (has_ended(c))
                 return;
-        if (starts(text, "RECV: ")) {
-                heard_element(c, text + strlen("RECV: "));
-        } else if (starts(text, "connection successful")) {
-                c->phase = PHASE_STREAM;
-                trace_phase(c, "<!-- %s: connected -->", c->address);
-        } else if (starts(text, "connection failed, error ")) {
-                c->connect_errno = atoi(text + strlen("connection failed, error "));
-        } else if (starts(text, "proceeding with TLS")) {
-                c->phase = PHASE_TLS;
-                trace_phase(c, "<!-- %s: TLS handshake -->", c->address);
-        } else if (starts(text, "error:") && c->phase == PHASE_TLS && !c->untrusted) {
-                snprintf(c->detail, sizeof(c->detail), "%s", strrchr(text, ':') + 1);
-        } else if (starts(text, "Couldn't start TLS!")) {
-                c->tls_failed = true;
-        } else if (starts(text, "SASL ") && strstr(text, "auth failed")) {
-                c->refused_login = true;
-        } else if (starts(text, "Cannot authenticate with known methods")) {
-                if (!c->refused_login)
-                        end(c, LINK_AUTH, "the server offers no way to log in that we know");
-        } else if (starts(text, "SSL_CTX_load_verify_locations() failed")) {
-                end(c, LINK_CERTIFICATE, "cannot read certificates from %s",
-                    c->ca_file ? c->ca_file : "the system's folder");
-        } else if (starts(text, "TLS is not supported")) {
-                end(c, LINK_CERTIFICATE, "the server offers no TLS");
-        } else if (starts(text, "Server did not open valid stream")) {
-                end(c, LINK_STREAM_ERROR, "what answers there does not speak XMPP");
-        } else if (starts(text, "parse error")) {
-                end(c, LINK_STREAM_ERROR, "what answers there is no XMPP stream");
-        } else if (starts(text, "Binding failed")) {
-                end(c, LINK_STREAM_ERROR, "the server refused our resource");
-        }
+        evidence_log(&c->seen, text, c->ca_file);
+        if (c->seen.stage != before)
+                trace_phase(c, "<!-- %s: %s -->", c->address, stage_texts[c->seen.stage]);
+        if (c->seen.hopeless)
+                end(c, c->seen.cause, "%s", c->seen.detail);
 }
 
 /* @why is the TLS library's sentence. 0: do not go on. */
 static int on_untrusted(const xmpp_tlscert_t *cert, const char *const why) {
-        struct conn *c = calling;
-        const char *subject = xmpp_tlscert_get_string(cert, XMPP_CERT_SUBJECT);
-
-        c->untrusted = true;
-        snprintf(c->detail, sizeof(c->detail), "%.200s (certificate of %.200s)", why,
-                 subject ? subject : "?");
+        evidence_untrusted(&calling->seen, why, xmpp_tlscert_get_string(cert, XMPP_CERT_SUBJECT));
         return 0;
 }
 
@@ -276,7 +202,7 @@ static int on_socket(xmpp_conn_t *xmpp, void *socket) {
 
         (void)xmpp;
         if (fd >= FD_SETSIZE) { /* the library waits with select() */
-                c->connect_errno = EMFILE;
+                c->seen.connect_errno = EMFILE;
                 return -1;
         }
         fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -288,7 +214,7 @@ static int on_socket(xmpp_conn_t *xmpp, void *socket) {
         fd_close(c->fd);
         c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (c->fd < 0)
-                c->connect_errno = errno;
+                c->seen.connect_errno = errno;
         return c->fd < 0 ? -1 : 0;
 }
 
@@ -431,72 +357,20 @@ static int on_stanza(xmpp_conn_t *xmpp, xmpp_stanza_t *stanza, void *userdata) {
         return 1;
 }
 
-static const char *const stream_errors[] = {
-        [XMPP_SE_BAD_FORMAT] = "bad-format",
-        [XMPP_SE_BAD_NS_PREFIX] = "bad-namespace-prefix",
-        [XMPP_SE_CONFLICT] = "conflict",
-        [XMPP_SE_CONN_TIMEOUT] = "connection-timeout",
-        [XMPP_SE_HOST_GONE] = "host-gone",
-        [XMPP_SE_HOST_UNKNOWN] = "host-unknown: the server does not serve this domain",
-        [XMPP_SE_IMPROPER_ADDR] = "improper-addressing",
-        [XMPP_SE_INTERNAL_SERVER_ERROR] = "internal-server-error",
-        [XMPP_SE_INVALID_FROM] = "invalid-from",
-        [XMPP_SE_INVALID_ID] = "invalid-id",
-        [XMPP_SE_INVALID_NS] = "invalid-namespace",
-        [XMPP_SE_INVALID_XML] = "invalid-xml",
-        [XMPP_SE_NOT_AUTHORIZED] = "not-authorized",
-        [XMPP_SE_POLICY_VIOLATION] = "policy-violation",
-        [XMPP_SE_REMOTE_CONN_FAILED] = "remote-connection-failed",
-        [XMPP_SE_RESOURCE_CONSTRAINT] = "resource-constraint",
-        [XMPP_SE_RESTRICTED_XML] = "restricted-xml",
-        [XMPP_SE_SEE_OTHER_HOST] = "see-other-host",
-        [XMPP_SE_SYSTEM_SHUTDOWN] = "system-shutdown: the server is being stopped",
-        [XMPP_SE_UNDEFINED_CONDITION] = "undefined-condition",
-        [XMPP_SE_UNSUPPORTED_ENCODING] = "unsupported-encoding",
-        [XMPP_SE_UNSUPPORTED_STANZA_TYPE] = "unsupported-stanza-type",
-        [XMPP_SE_UNSUPPORTED_VERSION] = "unsupported-version",
-        [XMPP_SE_XML_NOT_WELL_FORMED] = "not-well-formed",
-};
-
-static void on_stream_error(struct conn *c, const xmpp_stream_error_t *error) {
-        size_t at = (size_t)error->type;
-        const char *name = at < ARRAY_SIZE(stream_errors) ? stream_errors[at] : "unknown";
-
-        end(c, error->type == XMPP_SE_CONFLICT ? LINK_CONFLICT : LINK_STREAM_ERROR, "%s%s%.200s",
-            name, error->text ? ": " : "", error->text ? error->text : "");
-}
-
-/* Of the TLS library's reasons, the one that says nothing about trust. */
-static bool is_eof(const char *reason) {
-        return !*reason || strstr(reason, "unexpected eof");
-}
-
-/* The connection is gone: the most telling of what was seen is the cause. */
-static void on_disconnect(struct conn *c, int error, const xmpp_stream_error_t *stream_error) {
-        char detail[sizeof(c->detail)];
-
-        memcpy(detail, c->detail, sizeof(detail));
-        if (c->phase == PHASE_CLOSING)
+static void on_disconnect(struct conn *c, const xmpp_stream_error_t *stream_error) {
+        if (c->phase == PHASE_CLOSING) {
                 end(c, LINK_CLOSED, "closed");
-        else if (stream_error)
-                on_stream_error(c, stream_error);
-        else if (c->untrusted)
-                end(c, LINK_CERTIFICATE, "%s", detail);
-        else if (watchdog_fired(&c->watchdog))
-                end(c, LINK_TIMEOUT, "%s", phase_texts[PHASE_TLS]);
-        else if (c->tls_failed)
-                end(c, is_eof(detail) ? LINK_LOST : LINK_CERTIFICATE,
-                    "the TLS handshake failed: %s", *detail ? detail : "no reason is known");
-        else if (c->refused_login)
-                end(c, LINK_AUTH, "%s", *detail ? detail : "the server refused the login");
-        else if (c->connect_errno)
-                end(c, c->connect_errno == ETIMEDOUT ? LINK_TIMEOUT : LINK_REFUSED, "%s",
-                    strerror(c->connect_errno));
-        else if (c->phase == PHASE_ONLINE)
+                return;
+        }
+        if (stream_error) {
+                evidence_stream_error(&c->seen, stream_error);
+        } else if (c->phase == PHASE_ONLINE) {
                 end(c, LINK_LOST, "the server closed the connection");
-        else
-                end(c, LINK_LOST, "the server closed the connection during the login");
-        (void)error; /* errno, SSL_ERROR_… or the library's own: they collide, so they say nothing */
+                return;
+        } else {
+                evidence_conclude(&c->seen, watchdog_fired(&c->watchdog));
+        }
+        end(c, c->seen.cause, "%s", c->seen.detail);
 }
 
 static void on_session(struct conn *c) {
@@ -513,7 +387,7 @@ static void on_session(struct conn *c) {
         c->heard_usec = clock_monotonic_usec();
         trace_phase(c, "<!-- %s: online as %s -->", c->address, c->full_jid);
         xmpp_handler_add(c->xmpp, on_stanza, NULL, NULL, NULL, c);
-        if (c->sm_offered) {
+        if (c->seen.sm_offered) {
                 queue_own(c, SM_ENABLE);
                 sm_enabling(&c->sm);
         }
@@ -526,6 +400,7 @@ static void on_connection(xmpp_conn_t *xmpp, xmpp_conn_event_t event, int error,
         struct conn *c = userdata;
 
         (void)xmpp;
+        (void)error; /* an errno, an SSL_ERROR_… or the library's own: they collide, so it says nothing */
         if (has_ended(c))
                 return;
         switch (event) {
@@ -534,7 +409,7 @@ static void on_connection(xmpp_conn_t *xmpp, xmpp_conn_event_t event, int error,
                 break;
         case XMPP_CONN_DISCONNECT:
         case XMPP_CONN_FAIL:
-                on_disconnect(c, error, stream_error);
+                on_disconnect(c, stream_error);
                 break;
         case XMPP_CONN_RAW_CONNECT:
                 break;
@@ -611,7 +486,7 @@ static void pump(struct conn *c) {
                         break;
                 }
                 before = after;
-                if (c->phase < PHASE_ONLINE)
+                if (c->phase == PHASE_CONNECTING)
                         pump_watched(c, now);
                 else
                         pump_pass(c);
@@ -661,7 +536,7 @@ static uint64_t keep_alive(struct conn *c, uint64_t now) {
         if (c->asked_usec) {
                 if (now < c->asked_usec + ANSWER_MAX_USEC)
                         return c->asked_usec + ANSWER_MAX_USEC;
-                end(c, LINK_TIMEOUT, "%s", phase_texts[PHASE_ONLINE]);
+                end(c, LINK_TIMEOUT, "the server does not answer");
                 return USEC_NEVER;
         }
         if (now < c->heard_usec + c->keepalive_usec)
@@ -678,12 +553,16 @@ static uint64_t keep_alive(struct conn *c, uint64_t now) {
 }
 
 static uint64_t half_way(struct conn *c, uint64_t now) {
-        bool late =
-                now >= c->deadline_usec || (c->phase == PHASE_TCP && now >= c->tcp_deadline_usec);
+        bool late = now >= c->deadline_usec ||
+                    (c->seen.stage == STAGE_TCP && now >= c->tcp_deadline_usec);
 
+        if (late && c->phase == PHASE_CLOSING) {
+                end(c, LINK_CLOSED, "the server did not close the stream in time");
+                return USEC_NEVER;
+        }
         if (late) {
-                end(c, c->phase == PHASE_CLOSING ? LINK_CLOSED : LINK_TIMEOUT, "%s",
-                    phase_texts[c->phase]);
+                evidence_conclude(&c->seen, true);
+                end(c, c->seen.cause, "%s", c->seen.detail);
                 return USEC_NEVER;
         }
         pump(c);
@@ -742,7 +621,7 @@ static int connect_to(struct conn *c, const struct conn_config *config) {
         errno = 0;
         r = xmpp_connect_client(c->xmpp, a->host, a->port, on_connection, c);
         if (r != XMPP_EOK) {
-                int e = c->connect_errno ? c->connect_errno : errno;
+                int e = c->seen.connect_errno ? c->seen.connect_errno : errno;
 
                 end(c, e == ETIMEDOUT ? LINK_TIMEOUT : LINK_REFUSED, "%s",
                     e ? strerror(e) : "cannot connect");

@@ -220,6 +220,21 @@ def test_frozen_server(server, probe):
     p.online(40)
 
 
+def test_stop_does_not_wait_for_a_frozen_server(server, probe):
+    p = probe(**options_for(server))
+    p.online()
+    server_pid = server.pid()
+    signal_tree(server_pid, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        p.say("stop")
+        p.expect(r"offline closed", 5)
+        assert p.at - begin < 2.7
+        assert p.process.wait(2) == 0
+    finally:
+        signal_tree(server_pid, signal.SIGCONT)
+
+
 def signal_tree(pid, number):
     subprocess.run(["kill", f"-{number.name[3:]}", "--", f"-{pid}"], check=True)
 
