@@ -12,7 +12,8 @@
  *
  * After a sync the target sends every stream of every run that belongs to the controller's account and is not
  * wholly acknowledged, from `next` where the sync has it and from 0 elsewhere. A stream the controller has completely is
- * not offered again. Chunks and acks are headlines: no server stores them (RFC 6121 section 5.2.2);
+ * not offered again by itself, but to an instance that mentions it. A run that is mentioned and not there is
+ * <refused/> (ext/run.h). Chunks and acks are headlines: no server stores them (RFC 6121 section 5.2.2);
  * what is lost is sent again by offset. Runs listed with all of their streams complete are <done/>.
  */
 #pragma once

@@ -103,6 +103,13 @@ static int open_at(struct peer *p, const char *run, const char *stream, uint64_t
         return r;
 }
 
+static bool mentioned(const struct stream_sync *m, const char *run) {
+        for (size_t i = 0; i < m->n_have; i++)
+                if (strcmp(m->have[i].run, run) == 0)
+                        return true;
+        return false;
+}
+
 static uint64_t have_next(const struct stream_sync *m, const char *run, const char *stream) {
         for (size_t i = 0; i < m->n_have; i++)
                 if (strcmp(m->have[i].run, run) == 0 && strcmp(m->have[i].stream, stream) == 0)
@@ -135,6 +142,13 @@ static void mark_delivered(struct target *t, struct runq_run *run) {
                 log_warning("cannot mark run %s as delivered: %s", run->id, strerror(-r));
 }
 
+/* Without this word its controller would take such a run for running for ever. */
+static void refuse_unknown(struct target *t, const char *from, const struct stream_sync *m) {
+        for (size_t i = 0; i < m->n_have; i++)
+                if (strcmp(m->have[i].stream, "events") == 0 && !runq_find(t->runq, m->have[i].run))
+                        run_refuse_lost(t, from, m->have[i].run);
+}
+
 int peers_sync(struct target *t, const char *from, const struct stream_sync *m) {
         struct peer *p = NULL;
         int r;
@@ -147,13 +161,28 @@ int peers_sync(struct target *t, const char *from, const struct stream_sync *m) 
                 peers_done(t, from, m->done[i].run);
         for (struct runq_run *run = runq_first(t->runq); run && r == 0;
              run = runq_after(t->runq, run)) {
-                if (strcmp(run->owner, p->bare) == 0 && run->retire_usec == USEC_NEVER)
+                /* Another instance of the account may have got all of it while this one was away. */
+                if (strcmp(run->owner, p->bare) == 0 &&
+                    (run->retire_usec == USEC_NEVER || mentioned(m, run->id)))
                         r = open_run(t, p, run, m);
         }
         if (r < 0)
                 peer_free(p);
+        else
+                refuse_unknown(t, from, m);
         target_kick(t);
         return r;
+}
+
+void peers_offer(struct target *t, const char *from, const struct runq_run *run) {
+        static const struct stream_sync nothing = {0};
+        struct peer *p = peer_find(t, from);
+
+        if (!p || run->retire_usec == USEC_NEVER || strcmp(p->bare, run->owner) != 0)
+                return;
+        if (open_run(t, p, run, &nothing) < 0)
+                peer_free(p);
+        target_kick(t);
 }
 
 void peers_done(struct target *t, const char *from, const char *id) {

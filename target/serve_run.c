@@ -30,6 +30,14 @@ static void refuse(struct target *t, const char *to, const char *run, enum run_r
         target_send(t);
 }
 
+void run_refuse_lost(struct target *t, const char *to, const char *run) {
+        if (rundir_retired(t->rundir, run))
+                refuse(t, to, run, RUN_REFUSED_OVER,
+                       "this run was carried out, delivered and removed before");
+        else
+                refuse(t, to, run, RUN_REFUSED_UNKNOWN, "this target knows no such run");
+}
+
 /* Are all its steps ones this target knows and @role may start? Else 1, and ret_why. */
 static int check_plan(const struct target *t, const struct plan *plan, enum role role,
                       struct arena *a, enum run_refusal *ret, const char **ret_why) {
@@ -153,6 +161,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
 static int serve_submit(void *userdata, const struct ext_request *rq, const struct run_submit *m) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct target *t = userdata;
+        const struct runq_run *run;
         enum run_refusal refusal = RUN_REFUSED_INVALID;
         const char *why = NULL;
         char owner[JID_SIZE];
@@ -170,8 +179,10 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
         }
         if (jid_bare(rq->from, owner) != 0)
                 return 0;
-        if (runq_find(t->runq, m->id)) {
+        run = runq_find(t->runq, m->id);
+        if (run) {
                 log_debug("run %s is known already", m->id);
+                peers_offer(t, rq->from, run);
                 return 0;
         }
         if (rundir_retired(t->rundir, m->id)) {

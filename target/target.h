@@ -119,12 +119,17 @@ void work_stop(struct target *t);
 /* The durable size of the journal of a run. */
 uint64_t work_events_size(struct target *t, const struct runq_run *run);
 
+/* serve_run.c: tells a controller that holds @run for alive that it is over and removed, or unknown here. */
+void run_refuse_lost(struct target *t, const char *to, const char *run);
+
 /* peers.c: streams to controllers. */
 int peers_sync(struct target *t, const char *from, const struct stream_sync *m);
 void peers_acked(struct target *t, const char *from, const struct stream_ack *m);
 void peers_done(struct target *t, const char *from, const char *run);
 void peers_opened(struct target *t, const struct runq_run *run, const char *stream, uint64_t size);
 void peers_grew(struct target *t, const struct runq_run *run, const char *stream, uint64_t size);
+/* A delivered run, to an instance of its owner that submits it again. */
+void peers_offer(struct target *t, const char *from, const struct runq_run *run);
 void peers_retired(struct target *t, const char *run);
 /* @from NULL: all. */
 void peers_drop(struct target *t, const char *from);
