@@ -116,6 +116,8 @@ void pump_run(struct controller *c);
 uint64_t pump_deadline(struct controller *c, uint64_t now_usec);
 /* The run is looked at by the next pump. */
 int pump_touch(struct controller *c, struct run *r);
+/* Makes the received bytes durable now. The pump does it by itself; others when the sink is full. */
+void pump_sync(struct controller *c);
 /* Everything recorded so far, now. Returns 0 or -errno (which is also the controller's trouble from then on). */
 int pump_persist(struct controller *c);
 /* Something could not be written: stop acknowledging, say so, look again in a second. */

@@ -62,8 +62,9 @@ static void put_streams(struct json_writer *w, const struct run *r) {
                 json_begin_object(w, NULL);
                 json_put_str(w, "name", s->name);
                 json_put_u64(w, "next", s->next);
+                /* the whole of it: more than its target has left, after a power cut there */
                 if (s->size != JOBS_SIZE_UNKNOWN)
-                        json_put_u64(w, "size", s->size);
+                        json_put_u64(w, "size", s->next > s->size ? s->next : s->size);
                 else
                         json_put_str(w, "size", NULL);
                 json_end_object(w);

@@ -20,6 +20,7 @@
 /* At most so much is handed to the link at once; the rest follows when it has drained. */
 #define OUTBOX_MAX (4 * 1024 * 1024)
 #define ABSENT_SID "@" /* no session has this name */
+#define MISMATCHES_TOLD 3
 
 int pump_touch(struct controller *c, struct run *r) {
         if (r->touched)
@@ -136,37 +137,49 @@ static void cut_back(struct controller *c, struct run *r) {
         }
 }
 
-static void sync_bytes(struct controller *c) {
-        if (check_space(c) < 0)
-                return;
+void pump_sync(struct controller *c) {
         sink_sync(c->sink, on_synced, c);
         gather_synced(&c->gather, clock_monotonic_usec());
 }
 
 /* ---- events ---- */
 
-static void damaged(struct controller *c, struct run *r, struct run_stream *s, const char *what) {
+static void tell_problem(struct run *r, struct run_stream *s, const char *text) {
+        /* a target that goes on saying so does not fill our log */
+        if (s->mismatches < MISMATCHES_TOLD)
+                log_line(LOG_LEVEL_ERROR,
+                         (struct log_field[]){
+                                 {"ROTA_RUN",    r->id    },
+                                 {"ROTA_TARGET", r->target},
+                                 {NULL,          NULL     }
+                },
+                         "integrity: run %s on %s: %s", r->id, r->target, text);
+        s->mismatches++;
+        run_set(&r->problem, text);
+        r->dirty = r->changed = s->dirty = true;
+}
+
+static void problem_over(struct run *r, const struct run_stream *s) {
+        size_t len = strlen(s->name);
+
+        if (r->problem && strncmp(r->problem, s->name, len) == 0 && r->problem[len] == ' ')
+                run_set(&r->problem, NULL);
+}
+
+/* All of it is here, and it is not what the target computed: once it is fetched again. */
+static void differs(struct controller *c, struct run *r, struct run_stream *s) {
         CLEANUP(buf_done) struct buf text = {0};
         struct target *t = fleet_find(&c->fleet, r->target);
+        bool again = s->mismatches == 0;
         uint64_t size;
         int q;
 
-        s->mismatches++;
-        buf_printf(&text, "%s of this run %s%s", s->name, what,
-                   s->mismatches == 1 ? "; it is fetched again from the start"
-                                      : "; what arrived is kept");
-        log_line(LOG_LEVEL_ERROR,
-                 (struct log_field[]){
-                         {"ROTA_RUN",    r->id    },
-                         {"ROTA_TARGET", r->target},
-                         {NULL,          NULL     }
-        },
-                 "integrity: run %s on %s: %s", r->id, r->target, buf_text(&text));
-        run_set(&r->problem, buf_text(&text));
-        r->dirty = r->changed = s->dirty = true;
-        if (s->mismatches > 1) {
+        buf_printf(&text, "%s of this run does not have the SHA-256 that its target computed%s",
+                   s->name,
+                   again ? "; it is fetched again from the start" : "; what arrived is kept");
+        tell_problem(r, s, buf_text(&text));
+        if (!again) {
                 s->verified = true;
-                s->size = s->next;
                 return;
         }
         s->next = s->in.next = 0;
@@ -179,6 +192,19 @@ static void damaged(struct controller *c, struct run *r, struct run_stream *s, c
         }
 }
 
+/* A power cut took from the target what was durable here already: ours is the better copy, and stays. */
+static void beyond(struct run *r, struct run_stream *s, bool same) {
+        CLEANUP(buf_done) struct buf text = {0};
+
+        buf_printf(&text,
+                   "%s of this run has %ju bytes here and %ju on its target, as after a power cut "
+                   "there; what arrived is kept%s",
+                   s->name, (uintmax_t)s->next, (uintmax_t)s->size,
+                   same ? "" : ", although what both have differs");
+        tell_problem(r, s, buf_text(&text));
+        s->verified = true;
+}
+
 /* Compares what is complete with what the target computed. Returns true when something became verified. */
 static bool verify(struct controller *c, struct run *r, bool *ret_more) {
         bool progress = false;
@@ -186,15 +212,11 @@ static bool verify(struct controller *c, struct run *r, bool *ret_more) {
         for (size_t i = 0; i < r->n_streams; i++) {
                 struct run_stream *s = r->streams[i];
                 char hex[SHA256_HEX_SIZE];
+                bool same;
                 int q;
 
                 if (s->verified || s->size == JOBS_SIZE_UNKNOWN || s->next < s->size)
                         continue;
-                if (s->next > s->size) {
-                        damaged(c, r, s, "is longer than its target says");
-                        progress |= s->verified;
-                        continue;
-                }
                 q = sink_hash(c->sink, r->id, s->name, s->size, HASH_BUDGET, hex);
                 if (q == SINK_MORE) {
                         *ret_more = true;
@@ -204,12 +226,14 @@ static bool verify(struct controller *c, struct run *r, bool *ret_more) {
                         pump_trouble(c, s->name, q);
                         continue;
                 }
-                if (s->sha256[0] && strcmp(hex, s->sha256) != 0) {
-                        damaged(c, r, s, "does not have the SHA-256 that its target computed");
+                same = !s->sha256[0] || strcmp(hex, s->sha256) == 0;
+                if (s->next > s->size) {
+                        beyond(r, s, same);
+                } else if (!same) {
+                        differs(c, r, s);
                 } else {
                         s->verified = s->dirty = true;
-                        if (s->mismatches > 0)
-                                run_set(&r->problem, NULL);
+                        problem_over(r, s);
                 }
                 r->changed = true;
                 progress |= s->verified;
@@ -574,7 +598,7 @@ static int publish_runs(struct controller *c) {
                 if (r->changed)
                         tell_run(c, r, t);
                 r->changed = false;
-                if (r->more && q == 0)
+                if (r->more && !r->done && q == 0)
                         q = pump_touch(c, r);
                 if (!r->done)
                         continue;
@@ -626,8 +650,8 @@ void pump_run(struct controller *c) {
                         return;
                 trouble_over(c);
         }
-        if (gather_deadline(&c->gather, now) == 0)
-                sync_bytes(c);
+        if (gather_deadline(&c->gather, now) == 0 && check_space(c) == 0)
+                pump_sync(c);
         for (size_t i = 0; i < c->n_touched; i++) {
                 struct run *run = c->touched[i];
 

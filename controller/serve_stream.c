@@ -135,10 +135,15 @@ static void take_bytes(struct controller *c, struct run *r, struct run_stream *s
         default:
                 q = sink_write(c->sink, r->id, s->name, m->offset + skip, data->data + skip,
                                data->size - skip);
-                if (q < 0) {
+                if (q == SINK_FULL) {
+                        pump_sync(c);
+                        q = sink_write(c->sink, r->id, s->name, m->offset + skip, data->data + skip,
+                                       data->size - skip);
+                }
+                if (q != 0) {
                         s->in = before;
                         s->cut = s->waits = true;
-                        pump_trouble(c, s->name, q);
+                        pump_trouble(c, s->name, q < 0 ? q : -EMFILE);
                         break;
                 }
                 s->fresh = true;

@@ -229,6 +229,9 @@ static int read_streams(const struct json_at *at, struct arena *a, struct event 
                         r = read_stream(&item, a, &streams[i]);
                 if (r != 0)
                         return r;
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(streams[j].name, streams[i].name) == 0)
+                                return json_fail(&item, "this stream is named twice");
         }
         e->streams = streams;
         e->n_streams = n;

@@ -30,7 +30,8 @@ struct run_stream {
         char name[ID_MAX + 1];
         uint64_t next;      /* durable here */
         struct receiver in; /* written here */
-        uint64_t size;      /* as the end of its step says, or JOBS_SIZE_UNKNOWN */
+        uint64_t size; /* as the end of its step says, or JOBS_SIZE_UNKNOWN; below `next` when a
+                               power cut took bytes from the target that are durable here */
         char sha256[SHA256_HEX_SIZE];
         bool verified;
         unsigned mismatches; /* of the SHA-256 */
@@ -121,7 +122,7 @@ int run_set(char **at, const char *text);
 struct run_stream *run_stream_find(const struct run *r, const char *name);
 /* Finds or makes. Returns 0, JOBS_FULL or -ENOMEM. */
 int run_stream_add(struct run *r, const char *name, struct run_stream **ret);
-/* Everything is durable here and verified. */
+/* Everything that its step says is durable here and was compared; there may be more. */
 bool run_stream_complete(const struct run_stream *s);
 
 /* The next event of its journal. Returns 0, RUN_WAITS, JOBS_FULL or -ENOMEM. */

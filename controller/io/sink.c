@@ -100,7 +100,8 @@ static void make_room(struct sink *s) {
         }
 }
 
-static int get(struct sink *s, const char *run, const char *name, bool create,
+/* Only a write waits for room: whoever reads adds one that is clean, and so the first to be closed. */
+static int get(struct sink *s, const char *run, const char *name, bool create, bool wait,
                struct sink_file **ret) {
         CLEANUP(file_free) struct sink_file *f = NULL;
 
@@ -115,8 +116,8 @@ static int get(struct sink *s, const char *run, const char *name, bool create,
                 return 0;
         }
         make_room(s);
-        if (s->n_files >= SINK_OPEN_MAX)
-                return -EMFILE;
+        if (wait && s->n_files >= SINK_OPEN_MAX)
+                return SINK_FULL;
         f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;
@@ -144,9 +145,9 @@ int sink_write(struct sink *s, const char *run, const char *name, uint64_t offse
                size_t size) {
         struct sink_file *f;
         size_t done = 0;
-        int r = get(s, run, name, true, &f);
+        int r = get(s, run, name, true, true, &f);
 
-        if (r < 0)
+        if (r != 0)
                 return r;
         f->dirty = true;
         while (done < size) {
@@ -202,11 +203,11 @@ void sink_sync(struct sink *s,
 int sink_cut(struct sink *s, const char *run, const char *name, uint64_t next, uint64_t *ret_size) {
         struct sink_file *f;
         struct stat st;
-        int r = get(s, run, name, next == 0, &f);
+        int r = get(s, run, name, false, false, &f);
 
         *ret_size = 0;
         if (r == -ENOENT)
-                return SINK_SHORT;
+                return next > 0 ? SINK_SHORT : 0;
         if (r < 0)
                 return r;
         if (fstat(f->fd, &st) < 0)
@@ -227,7 +228,7 @@ int sink_hash(struct sink *s, const char *run, const char *name, uint64_t size, 
         static const size_t step = 256 * 1024;
         CLEANUP(mem_free) char *data = NULL;
         struct sink_file *f;
-        int r = get(s, run, name, size == 0, &f);
+        int r = get(s, run, name, size == 0, false, &f);
 
         if (r < 0)
                 return r;
@@ -262,7 +263,7 @@ ssize_t sink_read(struct sink *s, const char *run, const char *name, uint64_t of
                   size_t size) {
         struct sink_file *f;
         ssize_t n;
-        int r = get(s, run, name, false, &f);
+        int r = get(s, run, name, false, false, &f);
 
         if (r < 0)
                 return r;

@@ -26,7 +26,8 @@ int sink_new(struct sink **ret, const char *dir);
 struct sink *sink_free(struct sink *s);
 DEFINE_CLEANUP_FREE(struct sink, sink_free)
 
-/* Appends at @offset, where the file ends. -errno: nothing of it counts. */
+/* Appends at @offset, where the file ends. -errno: nothing of it counts. SINK_FULL: as many files as may be open wait
+ * for sink_sync(); nothing was written. */
 int sink_write(struct sink *s, const char *run, const char *name, uint64_t offset, const void *data,
                size_t size);
 /* Syncs what was written. @synced is called for each file with 0, or -errno for one that failed; it must not call the
@@ -40,6 +41,7 @@ int sink_cut(struct sink *s, const char *run, const char *name, uint64_t next, u
 enum {
         SINK_SHORT = 1, /* the file has only *ret_size bytes */
         SINK_MORE = 2,  /* sink_hash(): not finished */
+        SINK_FULL = 3,
 };
 
 /* The SHA-256 of the first @size bytes, reading at most @budget of them now. Returns 0, SINK_MORE, -errno. */

@@ -117,6 +117,8 @@ static void refuses_what_it_does_not_know(void **state) {
                   "[{\"name\":\"../../etc/passwd\",\"size\":1}]}");
         check_bad("{\"t\":1,\"ev\":\"stepped\",\"step\":1,\"verdict\":\"passed\",\"streams\":"
                   "[{\"name\":\"1.out\",\"size\":1,\"sha256\":\"00\"}]}");
+        check_bad("{\"t\":1,\"ev\":\"stepped\",\"step\":1,\"verdict\":\"passed\",\"streams\":"
+                  "[{\"name\":\"1.out\",\"size\":1},{\"name\":\"1.out\",\"size\":2}]}");
         check_bad("{\"t\":1,\"ev\":\"ended\"}");
 }
 

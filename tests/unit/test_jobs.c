@@ -120,6 +120,22 @@ static void the_end_of_a_step_waits_for_its_bytes(void **state) {
         assert_false(f->r->fold.step_open);
 }
 
+/* A power cut at the target took what is durable here. */
+static void more_bytes_than_the_target_has_left_do_not_hold_up_the_end(void **state) {
+        struct fixture *f = *state;
+        struct run_stream *s;
+
+        event(f->r, EVENT_ACCEPTED);
+        event(f->r, EVENT_STARTED);
+        assert_int_equal(run_stream_add(f->r, "1.out", &s), 0);
+        s->next = 10;
+        assert_int_equal(stepped(f->r, 6), RUN_WAITS); /* what both have is to be compared */
+        s->verified = true;
+        assert_int_equal(stepped(f->r, 6), 0);
+        assert_false(f->r->fold.step_open);
+        assert_int_equal(s->next, 10);
+}
+
 static void a_cancel_before_sending_ends_here(void **state) {
         struct fixture *f = *state;
         uint64_t at;
@@ -301,6 +317,7 @@ int main(void) {
                 T(goes_its_way),
                 T(is_sent_again_until_accepted),
                 T(the_end_of_a_step_waits_for_its_bytes),
+                T(more_bytes_than_the_target_has_left_do_not_hold_up_the_end),
                 T(a_cancel_before_sending_ends_here),
                 T(a_cancel_after_sending_is_repeated_until_the_end),
                 T(an_expired_run_ends_here_and_its_copies_are_cancelled),

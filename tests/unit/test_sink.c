@@ -156,6 +156,31 @@ static void opened_for_others_is_read_only(void **state) {
         close(fd);
 }
 
+/* Many targets begin at the same moment. */
+static void more_files_than_may_be_open_wait_for_a_sync(void **state) {
+        struct fixture *f = *state;
+        char name[16], text[16] = {0};
+        uint64_t size = 1;
+
+        for (int i = 0; i < SINK_OPEN_MAX; i++) {
+                snprintf(name, sizeof(name), "%d.out", i);
+                assert_int_equal(sink_write(f->s, "r1", name, 0, "x", 1), 0);
+        }
+        assert_int_equal(sink_write(f->s, "r1", "late", 0, "late", 4), SINK_FULL);
+        assert_int_equal(sink_open(f->s, "r1", "late"), -ENOENT);
+        /* who reads does not wait for that */
+        assert_int_equal(sink_read(f->s, "r1", "0.out", 0, text, sizeof(text)), 1);
+        sink_sync(f->s, on_synced, f);
+        assert_int_equal(f->synced, SINK_OPEN_MAX);
+        assert_int_equal(f->failed, 0);
+        assert_int_equal(sink_write(f->s, "r1", "late", 0, "late", 4), 0);
+        assert_int_equal(sink_read(f->s, "r1", "late", 0, text, sizeof(text)), 4);
+        /* what never had a byte needs no file */
+        assert_int_equal(sink_cut(f->s, "r2", "1.out", 0, &size), 0);
+        assert_int_equal(size, 0);
+        assert_int_equal(sink_cut(f->s, "r2", "1.out", 1, &size), SINK_SHORT);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
@@ -163,6 +188,7 @@ int main(void) {
                 T(cuts_to_its_row),
                 T(hashes_as_bytes_pass_and_from_the_file),
                 T(bounds_what_is_open),
+                T(more_files_than_may_be_open_wait_for_a_sync),
                 T(refuses_names_that_lead_elsewhere),
                 T(opened_for_others_is_read_only),
         };
