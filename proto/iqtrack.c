@@ -85,8 +85,7 @@ int iqtrack_ask(struct iqtrack *t, const char *to, uint64_t now_usec, uint64_t d
         q->done = done;
         q->userdata = userdata;
         memcpy(ret_id, q->id, ID_SIZE);
-        insert_by_deadline(t, q);
-        TAKE(q);
+        insert_by_deadline(t, TAKE(q));
         return 0;
 }
 

@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 
 #define TICK_USEC (500 * USEC_PER_MSEC)       /* while connecting and closing only */
-#define HANDSHAKE_MAX_USEC (4 * USEC_PER_SEC) /* what a silent TLS handshake may block the loop */
+#define HANDSHAKE_MAX_USEC (6 * USEC_PER_SEC) /* what a silent TLS handshake may block the loop */
 #define CLOSE_MAX_USEC (2 * USEC_PER_SEC)
 #define ANSWER_MAX_USEC (15 * USEC_PER_SEC) /* to a keep-alive */
 #define PUMP_MAX_USEC (20 * USEC_PER_MSEC)  /* then other event sources have their turn */

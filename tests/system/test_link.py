@@ -3,6 +3,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -14,8 +15,9 @@ from lab import DOMAIN, Server, program, wait_for
 class Probe:
     """link-probe: its lines as they come, and lines to it."""
 
-    def __init__(self, **options):
-        argv = [program("link-probe")]
+    def __init__(self, wrapper=(), **options):
+        self.wrapped = bool(wrapper)
+        argv = [*map(str, wrapper), program("link-probe")]
         for name, value in options.items():
             argv += ["--" + name.replace("_", "-")] + ([] if value is True else [str(value)])
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -65,7 +67,8 @@ class Probe:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            # unshare does not pass SIGTERM on, but takes its child with it
+            self.process.send_signal(signal.SIGKILL if self.wrapped else signal.SIGTERM)
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
@@ -414,3 +417,85 @@ def test_stop_while_connecting(probe, impostor):
     p.say("stop")
     p.expect(r"offline closed", 3)
     assert p.process.wait(3) == 0
+
+
+# the name service: a mount and network namespace with one of our own
+
+
+NAME_SERVER = r'''
+import socket, struct, sys
+
+def name(text):
+    return b"".join(bytes([len(p)]) + p.encode() for p in text.split(".")) + b"\0"
+
+def srv(priority, port, host):
+    return 33, struct.pack(">HHH", priority, 0, port) + name(host)
+
+ANSWERS = {
+    ("_xmpp-client._tcp.lab.test", 33): [srv(20, 2222, "b.lab.test"), srv(10, 1111, "a.lab.test")],
+    ("_xmpp-client._tcp.none.test", 33): [srv(0, 0, "")],
+    ("a.lab.test", 1): [(1, socket.inet_aton("127.0.0.7"))],
+    ("b.lab.test", 1): [(1, socket.inet_aton("127.0.0.8"))],
+    ("plain.test", 1): [(1, socket.inet_aton("127.0.0.9"))],
+}
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+print("ready", flush=True)
+while True:
+    query, who = s.recvfrom(4096)
+    at, labels = 12, []
+    while query[at]:
+        labels.append(query[at + 1:at + 1 + query[at]].decode().lower())
+        at += 1 + query[at]
+    kind = struct.unpack(">H", query[at + 1:at + 3])[0]
+    found = ANSWERS.get((".".join(labels), kind), [])
+    reply = query[:2] + struct.pack(">HHHHH", 0x8180, 1, len(found), 0, 0) + query[12:at + 5]
+    for k, data in found:
+        reply += b"\xc0\x0c" + struct.pack(">HHIH", k, 1, 60, len(data)) + data
+    s.sendto(reply, who)
+'''
+
+
+@pytest.fixture(name="named")
+def fixture_named(probe, tmp_path):
+    """named(jid): a probe without a server of its own, so that it asks the names above."""
+    (tmp_path / "names.py").write_text(NAME_SERVER)
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
+    (tmp_path / "run").write_text(
+        "set -e\n"
+        "ip link set lo up\n"
+        f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf\n"
+        f"mount --bind {tmp_path}/nsswitch.conf /etc/nsswitch.conf\n"
+        f"exec 3< <(exec {sys.executable} {tmp_path}/names.py)\n"
+        "read -r ready <&3\n"
+        'exec "$@"\n')
+
+    def make(jid):
+        return probe(wrapper=("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child",
+                              "bash", tmp_path / "run"), jid=jid, password="x", trace=True)
+    return make
+
+
+@pytest.mark.root
+def test_service_records(named):
+    """By priority, one address after the other, each with its own port."""
+    p = named("a@lab.test")
+    for where in ("127.0.0.7 port 1111", "127.0.0.8 port 2222"):
+        p.expect(rf"trace out <!-- {where}: connecting -->")
+    _, detail = p.offline("refused")
+    assert detail.startswith("127.0.0.8 port 2222")
+
+
+@pytest.mark.root
+def test_domain_without_service_records(named):
+    p = named("a@plain.test")
+    _, detail = p.offline("refused")
+    assert detail.startswith("127.0.0.9 port 5222")
+
+
+@pytest.mark.root
+def test_domain_that_has_no_service(named):
+    p = named("a@none.test")
+    _, detail = p.offline("no-address")
+    assert "no XMPP service" in detail
