@@ -59,8 +59,9 @@ network_settings = {
 	min_wait = 0;
 	-- Default 8 KiB: with 16 to 48 KiB chunks that is several wake-ups a stanza.
 	read_size = 65536;
-	-- Default false: a write tried at once saves a turn of the loop.
-	opportunistic_writes = true;
+	-- Default false, stated because it tempts: true saves a turn of the loop, and a client that dies at the wrong
+	-- moment then leaves Prosody 0.12 spinning for ever.
+	opportunistic_writes = false;
 	-- Default 840 s: after so long without a byte the server asks (<r/>), and smacks_max_ack_delay
 	-- later it knows. This is how a pulled cable shows in seconds.
 	read_timeout = 5;

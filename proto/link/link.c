@@ -331,6 +331,9 @@ int link_new(struct link **ret, sd_event *event, const struct link_config *confi
         /* OpenSSL writes without MSG_NOSIGNAL */
         signal(SIGPIPE, SIG_IGN);
         xmpp_initialize();
+        /* without the guard any account could speak for any other: rather no link at all */
+        if (!xml_is_guarded())
+                return -EPROTO;
         l = calloc(1, sizeof(*l));
         if (!l)
                 return -ENOMEM;

@@ -64,6 +64,7 @@ struct link_ops {
 
 struct link;
 
+/* -EPROTO when the guard against forged senders (xml_is_guarded()) is not in force: the program was linked wrongly. */
 int link_new(struct link **ret, sd_event *event, const struct link_config *config,
              const struct link_ops *ops, void *userdata);
 struct link *link_free(struct link *l);
