@@ -522,7 +522,8 @@ static int write_acks(struct controller *c, struct run *r, const struct target *
                 struct stream_ack m = {
                         .run = r->id, .stream = s->name, .next = s->next, .again = s->again};
 
-                if (!s->fresh)
+                /* what is not synced yet is acknowledged once, after the sync */
+                if (!s->fresh || s->in.next > s->next)
                         continue;
                 s->fresh = false;
                 if (s->again)
