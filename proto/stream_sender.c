@@ -19,7 +19,7 @@ struct flight {
  *   0 ........ acked ........ sent ........ size
  *     durable        under way      unsent
  *
- * A stream is in `ready` or `waiting` while it has unsent bytes, in `pace` while it has flights.
+ * A stream is in `ready` or `waiting` while it has unsent bytes that can be read, in `pace` while it has flights.
  */
 struct stream {
         struct stream *chain; /* of its bucket */
@@ -52,6 +52,7 @@ struct sender {
         struct flight *spare;
         unsigned under_way_chunks;
         uint64_t under_way_bytes;
+        bool stalled;
 };
 
 static uint32_t hash_add(uint32_t hash, const char *text) {
@@ -274,6 +275,7 @@ int sender_acked(struct sender *s, const char *run, const char *stream, uint64_t
                  uint64_t now_usec) {
         struct stream *t = find(s, run, stream);
 
+        s->stalled = false;
         if (!t)
                 return 0;
         if (next > t->size)
@@ -353,6 +355,8 @@ static uint32_t next_size(const struct sender *s, const struct stream *t) {
 
 /* A chunk is not shortened to fit: the window opens a whole chunk later. */
 static bool fits(const struct sender *s, uint32_t size) {
+        if (s->stalled && s->under_way_chunks > 0)
+                return false;
         return s->under_way_chunks < s->limits.window_chunks &&
                size <= s->limits.window_bytes - s->under_way_bytes;
 }
@@ -368,6 +372,7 @@ static void expire(struct sender *s, uint64_t now_usec) {
                 if (now_usec - t->progress_usec < s->limits.stall_usec)
                         break;
                 forget_flights(s, t);
+                s->stalled = true;
         }
         while (!list_empty(&s->waiting)) {
                 struct stream *t = list_entry(s->waiting.next, struct stream, turn);
@@ -417,6 +422,13 @@ int sender_next(struct sender *s, uint64_t now_usec, struct sender_chunk *ret) {
         return SENDER_CHUNK;
 }
 
+void sender_unreadable(struct sender *s, const char *run, const char *stream) {
+        struct stream *t = find(s, run, stream);
+
+        if (t)
+                list_remove(&t->turn);
+}
+
 uint64_t sender_deadline(const struct sender *s, uint64_t now_usec) {
         const struct stream *t = head(s);
         uint64_t deadline = USEC_NEVER;
@@ -439,4 +451,8 @@ bool sender_drained(const struct sender *s, const char *run, const char *stream)
         const struct stream *t = find(s, run, stream);
 
         return !t || t->acked == t->size;
+}
+
+bool sender_stalled(const struct sender *s) {
+        return s->stalled;
 }

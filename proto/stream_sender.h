@@ -24,7 +24,9 @@ struct sender_limits {
         unsigned window_chunks; /* default 200, far below the 500 at which servers drop */
         uint32_t chunk_max;     /* default 32 KiB */
         uint64_t coalesce_usec; /* default 1 ms */
-        uint64_t stall_usec;    /* no progress for so long: rewind to the ack; default 20 s */
+        uint64_t
+                stall_usec; /* no progress for so long: rewind to the ack; default 20 s. Until something is
+                                   heard of the peer, one chunk at a time asks whether it is still there */
 };
 
 struct sender_chunk {
@@ -67,8 +69,13 @@ void sender_close_run(struct sender *s, const char *run);
 /* The next chunk, which counts as sent; its names are borrowed until that stream is closed. Returns
  * SENDER_CHUNK or 0 (nothing to send now). */
 int sender_next(struct sender *s, uint64_t now_usec, struct sender_chunk *ret);
+/* The chunk just handed out could not be read. It counts as under way: the stream has its turn again when that
+ * stalls, or when it grows. */
+void sender_unreadable(struct sender *s, const char *run, const char *stream);
 /* When to call sender_next() again though nothing happens; USEC_NEVER. @now_usec: it has something now (whoever
  * stopped asking because the link is full waits for the link instead of this). */
 uint64_t sender_deadline(const struct sender *s, uint64_t now_usec);
 /* Everything of this stream is acknowledged. True for unknown ones. */
 bool sender_drained(const struct sender *s, const char *run, const char *stream);
+/* The peer let a stream stall, and has said nothing since. */
+bool sender_stalled(const struct sender *s);

@@ -257,12 +257,40 @@ static void a_stall_rewinds(void **state) {
         /* an ack without progress does not */
         assert_int_equal(sender_acked(s, "r1", "1.out", 50, T0 + 9 * USEC_PER_SEC), 0);
         check_nothing(s, stalled - 1);
+        assert_false(sender_stalled(s));
         check_next(s, stalled, "1.out", 50, 100);
-        check_next(s, stalled, "1.out", 150, 50);
+        /* who may be gone for good gets one chunk, once a period */
+        assert_true(sender_stalled(s));
         check_nothing(s, stalled);
-        /* once a period */
         check_nothing(s, stalled + 20 * USEC_PER_SEC - 1);
+        assert_int_equal(sender_deadline(s, stalled + 1), stalled + 20 * USEC_PER_SEC);
         check_next(s, stalled + 20 * USEC_PER_SEC, "1.out", 50, 100);
+        check_nothing(s, stalled + 20 * USEC_PER_SEC);
+        /* and all of it as soon as it says a word */
+        assert_int_equal(sender_acked(s, "r1", "1.out", 150, stalled + 20 * USEC_PER_SEC + 1), 0);
+        assert_false(sender_stalled(s));
+        check_next(s, stalled + 20 * USEC_PER_SEC + 1, "1.out", 150, 50);
+}
+
+static void what_cannot_be_read_waits_and_holds_up_nothing(void **state) {
+        CLEANUP(sender_free) struct sender *s = make(100000, 100, 100);
+
+        (void)state;
+        assert_int_equal(sender_open(s, "r1", "1.out", 0, 300), 0);
+        assert_int_equal(sender_open(s, "r1", "2.out", 0, 200), 0);
+        check_next(s, T0, "1.out", 0, 100);
+        sender_unreadable(s, "r1", "1.out");
+        check_next(s, T0, "2.out", 0, 100);
+        check_next(s, T0, "2.out", 100, 100);
+        check_nothing(s, T0);
+        assert_false(sender_drained(s, "r1", "1.out"));
+        assert_int_equal(sender_acked(s, "r1", "2.out", 200, T0 + 1), 0);
+        check_nothing(s, T0 + 20 * USEC_PER_SEC - 1);
+        check_next(s, T0 + 20 * USEC_PER_SEC, "1.out", 0, 100);
+        sender_unreadable(s, "r1", "none"); /* no harm */
+        sender_unreadable(s, "r1", "1.out");
+        sender_close(s, "r1", "1.out");
+        check_nothing(s, T0 + 20 * USEC_PER_SEC);
 }
 
 static void only_the_stalled_stream_rewinds(void **state) {
@@ -274,8 +302,11 @@ static void only_the_stalled_stream_rewinds(void **state) {
         check_next(s, T0, "1.out", 0, 100);
         check_next(s, T0, "2.out", 0, 100);
         assert_int_equal(sender_acked(s, "r1", "1.out", 10, T0 + 10 * USEC_PER_SEC), 0);
-        check_next(s, T0 + 20 * USEC_PER_SEC, "2.out", 0, 100);
-        check_nothing(s, T0 + 20 * USEC_PER_SEC);
+        check_nothing(s, T0 + 20 * USEC_PER_SEC); /* 2.out waits until nothing is under way */
+        assert_int_equal(sender_acked(s, "r1", "1.out", 10, T0 + 21 * USEC_PER_SEC), 0);
+        check_next(s, T0 + 21 * USEC_PER_SEC, "2.out", 0, 100);
+        check_nothing(s, T0 + 21 * USEC_PER_SEC);
+        assert_int_equal(sender_acked(s, "r1", "2.out", 100, T0 + 22 * USEC_PER_SEC), 0);
         check_next(s, T0 + 30 * USEC_PER_SEC, "1.out", 10, 90);
 }
 
@@ -420,6 +451,7 @@ struct model {
         struct model_stream streams[STREAMS];
         struct wire down, up;
         bool lossy;
+        bool stalled;
 };
 
 static uint64_t draw(struct model *m, uint64_t below) {
@@ -471,8 +503,10 @@ static void model_stalls(struct model *m) {
         for (size_t i = 0; i < STREAMS; i++) {
                 struct model_stream *t = &m->streams[i];
 
-                if (t->n_flights > 0 && m->now - t->progress_usec >= m->limits.stall_usec)
+                if (t->n_flights > 0 && m->now - t->progress_usec >= m->limits.stall_usec) {
                         model_forget(t);
+                        m->stalled = true;
+                }
         }
 }
 
@@ -490,6 +524,7 @@ static void check_idle(const struct model *m) {
                 if (t->n_flights > 0)
                         assert_true(deadline <= t->progress_usec + m->limits.stall_usec);
                 if (!t->open || unsent == 0 || chunks >= m->limits.window_chunks ||
+                    (m->stalled && chunks > 0) ||
                     bytes + m->limits.chunk_max > m->limits.window_bytes)
                         continue;
                 assert_true(chunks > 0);
@@ -532,6 +567,7 @@ static bool step_next(struct model *m) {
                 assert_true(m->now >= model_came(t, c.offset) + m->limits.coalesce_usec);
         assert_true(bytes + c.size <= m->limits.window_bytes);
         assert_true(chunks + 1 <= m->limits.window_chunks);
+        assert_true(!m->stalled || chunks == 0);
         if (t->n_flights == 0)
                 t->progress_usec = m->now;
         t->sent += c.size;
@@ -573,6 +609,7 @@ static void step_ack(struct model *m) {
         p = m->up.packets[m->up.head++ % WIRE];
         t = &m->streams[p.stream];
         next = p.offset;
+        m->stalled = false;
         if (!p.again)
                 assert_int_equal(sender_acked(m->sender, t->run, t->name, next, m->now), 0);
         else
@@ -757,6 +794,7 @@ int main(void) {
                 cmocka_unit_test(the_longest_waiting_goes_first),
                 cmocka_unit_test(a_stall_rewinds),
                 cmocka_unit_test(only_the_stalled_stream_rewinds),
+                cmocka_unit_test(what_cannot_be_read_waits_and_holds_up_nothing),
                 cmocka_unit_test(one_gap_rewinds_once),
                 cmocka_unit_test(thousands_of_streams),
                 cmocka_unit_test(survives_starving),
