@@ -19,6 +19,7 @@
 #define MESSAGE_RAW_MAX                                                                            \
         65536 /* raw bytes in one message: base64 of it is well below the servers' limit */
 #define PIECE_SIZE STREAM_CHUNK_MAX
+#define PEERS_OF_ACCOUNT_MAX 8
 
 struct peer {
         struct list link;
@@ -62,16 +63,45 @@ void peers_revoke(struct target *t) {
 
 bool peers_present(const struct target *t, const char *owner) {
         list_foreach (at, &t->peers)
-                if (strcmp(peer_at(at)->bare, owner) == 0)
+                if (strcmp(peer_at(at)->bare, owner) == 0 && !sender_stalled(peer_at(at)->sender))
                         return true;
         return false;
 }
 
+/*
+ * Whose place may be taken by one more of @bare; NULL: nobody's. An account has its share of places, and whoever
+ * may only look, and so has no runs here, keeps nobody out.
+ */
+static struct peer *peer_to_go(const struct target *t, const char *from, const char *bare) {
+        struct peer *own = NULL, *lesser = NULL;
+        enum role role = target_role_of(t, from);
+        size_t n = 0, n_own = 0;
+
+        list_foreach (at, &t->peers) {
+                struct peer *p = peer_at(at);
+
+                n++;
+                if (strcmp(p->bare, bare) == 0) {
+                        n_own++;
+                        own = own ? own : p;
+                } else if (!lesser && role >= ROLE_RUN && target_role_of(t, p->full) < ROLE_RUN) {
+                        lesser = p;
+                }
+        }
+        if (n_own >= PEERS_OF_ACCOUNT_MAX)
+                return own;
+        return n >= PEERS_MAX ? lesser : NULL;
+}
+
 static int peer_new(struct target *t, const char *from, struct peer **ret) {
         CLEANUP(peer_free) struct peer *p = NULL;
+        char bare[JID_SIZE];
         size_t n = 0;
         int r;
 
+        if (jid_bare(from, bare) != 0)
+                return -EINVAL;
+        peer_free(peer_to_go(t, from, bare));
         list_foreach (at, &t->peers)
                 n++;
         if (n >= PEERS_MAX)
@@ -81,8 +111,7 @@ static int peer_new(struct target *t, const char *from, struct peer **ret) {
                 return -ENOMEM;
         list_init(&p->link);
         snprintf(p->full, sizeof(p->full), "%s", from);
-        if (jid_bare(from, p->bare) != 0)
-                return -EINVAL;
+        memcpy(p->bare, bare, sizeof(p->bare));
         r = sender_new(&p->sender, NULL);
         if (r < 0)
                 return r;
@@ -103,31 +132,75 @@ static int open_at(struct peer *p, const char *run, const char *stream, uint64_t
         return r;
 }
 
-static bool mentioned(const struct stream_sync *m, const char *run) {
-        for (size_t i = 0; i < m->n_have; i++)
-                if (strcmp(m->have[i].run, run) == 0)
-                        return true;
-        return false;
+/* What a sync says, in order, so that looking up is cheap: thousands of entries meet thousands of runs. */
+struct offsets {
+        const struct stream_have **sorted;
+        size_t n;
+};
+
+static void offsets_done(struct offsets *o) {
+        free(o->sorted);
+}
+DEFINE_CLEANUP_DONE(struct offsets, offsets_done)
+
+static int compare_names(const struct stream_have *h, const char *run, const char *stream) {
+        int r = strcmp(h->run, run);
+        return r != 0 ? r : strcmp(h->stream, stream);
 }
 
-static uint64_t have_next(const struct stream_sync *m, const char *run, const char *stream) {
+static int compare_haves(const void *a, const void *b) {
+        const struct stream_have *x = *(const struct stream_have *const *)a;
+        const struct stream_have *y = *(const struct stream_have *const *)b;
+        return compare_names(x, y->run, y->stream);
+}
+
+static int offsets_of(const struct stream_sync *m, struct offsets *ret) {
+        const struct stream_have **sorted = calloc(m->n_have + 1, sizeof(*sorted));
+        if (!sorted)
+                return -ENOMEM;
         for (size_t i = 0; i < m->n_have; i++)
-                if (strcmp(m->have[i].run, run) == 0 && strcmp(m->have[i].stream, stream) == 0)
-                        return m->have[i].next;
+                sorted[i] = &m->have[i];
+        qsort(sorted, m->n_have, sizeof(*sorted), compare_haves);
+        *ret = (struct offsets){.sorted = sorted, .n = m->n_have};
         return 0;
 }
 
+/* The first entry that is not before these names; NULL: none. */
+static const struct stream_have *offsets_from(const struct offsets *o, const char *run,
+                                              const char *stream) {
+        size_t lo = 0, hi = o->n;
+
+        while (lo < hi) {
+                size_t mid = lo + (hi - lo) / 2;
+                if (compare_names(o->sorted[mid], run, stream) < 0)
+                        lo = mid + 1;
+                else
+                        hi = mid;
+        }
+        return lo < o->n ? o->sorted[lo] : NULL;
+}
+
+static bool mentioned(const struct offsets *o, const char *run) {
+        const struct stream_have *h = offsets_from(o, run, "");
+        return h && strcmp(h->run, run) == 0;
+}
+
+static uint64_t have_next(const struct offsets *o, const char *run, const char *stream) {
+        const struct stream_have *h = offsets_from(o, run, stream);
+        return h && compare_names(h, run, stream) == 0 ? h->next : 0;
+}
+
 static int open_run(struct target *t, struct peer *p, const struct runq_run *run,
-                    const struct stream_sync *m) {
+                    const struct offsets *o) {
         char name[32];
-        int r = open_at(p, run->id, "events", have_next(m, run->id, "events"),
+        int r = open_at(p, run->id, "events", have_next(o, run->id, "events"),
                         work_events_size(t, run));
 
         for (unsigned step = 1; step <= run->step && r == 0; step++) {
                 uint64_t size = 0;
                 snprintf(name, sizeof(name), "%u.out", step);
                 if (rundir_has(t->rundir, run->id, name, &size) > 0)
-                        r = open_at(p, run->id, name, have_next(m, run->id, name), size);
+                        r = open_at(p, run->id, name, have_next(o, run->id, name), size);
         }
         return r;
 }
@@ -150,9 +223,12 @@ static void refuse_unknown(struct target *t, const char *from, const struct stre
 }
 
 int peers_sync(struct target *t, const char *from, const struct stream_sync *m) {
+        CLEANUP(offsets_done) struct offsets offsets = {0};
         struct peer *p = NULL;
-        int r;
+        int r = offsets_of(m, &offsets);
 
+        if (r < 0)
+                return r;
         peers_drop(t, from);
         r = peer_new(t, from, &p);
         if (r < 0)
@@ -163,19 +239,19 @@ int peers_sync(struct target *t, const char *from, const struct stream_sync *m) 
              run = runq_after(t->runq, run)) {
                 /* Another instance of the account may have got all of it while this one was away. */
                 if (strcmp(run->owner, p->bare) == 0 &&
-                    (run->retire_usec == USEC_NEVER || mentioned(m, run->id)))
-                        r = open_run(t, p, run, m);
+                    (run->retire_usec == USEC_NEVER || mentioned(&offsets, run->id)))
+                        r = open_run(t, p, run, &offsets);
         }
         if (r < 0)
                 peer_free(p);
-        else
+        else if (target_role_of(t, from) >= ROLE_RUN) /* who may not start runs has lost none */
                 refuse_unknown(t, from, m);
         target_kick(t);
         return r;
 }
 
 void peers_offer(struct target *t, const char *from, const struct runq_run *run) {
-        static const struct stream_sync nothing = {0};
+        static const struct offsets nothing = {0};
         struct peer *p = peer_find(t, from);
 
         if (!p || run->retire_usec == USEC_NEVER || strcmp(p->bare, run->owner) != 0)
@@ -247,7 +323,11 @@ void peers_retired(struct target *t, const char *run) {
                 sender_close_run(peer_at(at)->sender, run);
 }
 
-/* Appends one chunk. Returns 1 when the file cannot be read as expected: it is left out. */
+enum {
+        CHUNK_UNREADABLE = 1, /* left out */
+};
+
+/* Appends one chunk. Returns 0, CHUNK_UNREADABLE or -ENOMEM. */
 static int put_chunk(struct target *t, struct xml_writer *w, const struct sender_chunk *c) {
         struct stream_chunk chunk = {
                 .run = c->run, .stream = c->stream, .offset = c->offset, .size = c->size};
@@ -256,10 +336,10 @@ static int put_chunk(struct target *t, struct xml_writer *w, const struct sender
         int r;
 
         if (n != (ssize_t)c->size) {
-                log_error("run %s: cannot read %u bytes of %s at %ju: %s", c->run, c->size,
-                          c->stream, (uintmax_t)c->offset,
+                log_error("run %s: cannot read %u bytes of %s at %ju: %s; trying again", c->run,
+                          c->size, c->stream, (uintmax_t)c->offset,
                           n < 0 ? strerror((int)-n) : "the file is shorter than it was");
-                return 1;
+                return CHUNK_UNREADABLE;
         }
         r = codec_pack(t->codec, (struct bytes){.data = t->piece, .size = c->size}, &kind,
                        &chunk.data);
@@ -269,30 +349,40 @@ static int put_chunk(struct target *t, struct xml_writer *w, const struct sender
         return fields_write(&stream_chunk_element, &chunk, w);
 }
 
-/* One message to @p. Returns whether there was anything to send. */
+/*
+ * One message to @p. Returns whether there was anything to send. What cannot be read counts as under way and is
+ * tried again when nothing was heard of it for long; other streams go on meanwhile.
+ */
 static bool send_message(struct target *t, struct peer *p, uint64_t now_usec) {
         struct sender_chunk c;
         struct xml_writer w;
-        size_t raw = 0, n = 0;
+        size_t raw = 0;
+        bool more = false;
+        int r;
 
         while (raw < MESSAGE_RAW_MAX && sender_next(p->sender, now_usec, &c) == SENDER_CHUNK) {
-                if (c.size > PIECE_SIZE)
-                        break;
-                if (n++ == 0) {
+                more = true;
+                if (raw == 0) {
                         xml_writer_init(&w, &t->out);
                         xml_begin(&w, "message", NULL);
                         xml_put(&w, "to", p->full);
                         xml_put(&w, "type", "headline");
                 }
-                if (put_chunk(t, &w, &c) != 0)
+                r = c.size <= PIECE_SIZE ? put_chunk(t, &w, &c) : -EMSGSIZE;
+                if (r == 0)
+                        raw += c.size;
+                else if (raw == 0)
+                        buf_clear(&t->out);
+                if (r == CHUNK_UNREADABLE)
+                        sender_unreadable(p->sender, c.run, c.stream);
+                if (r < 0)
                         break;
-                raw += c.size;
         }
-        if (n == 0)
-                return false;
-        xml_end(&w);
-        target_send(t);
-        return raw > 0;
+        if (raw > 0) {
+                xml_end(&w);
+                target_send(t);
+        }
+        return more;
 }
 
 bool peers_pump(struct target *t, uint64_t now_usec) {

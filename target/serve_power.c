@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #define FLUSH_USEC (2500 * USEC_PER_MSEC) /* the link closes within 2 s */
+#define LATE_USEC (10 * USEC_PER_SEC)     /* as long as a challenge is good for */
 /* Taken on, and yet the machine is up: then we are back. */
 #define DOWN_USEC (180 * USEC_PER_SEC)
 #define DOWN_SIMULATED_USEC (10 * USEC_PER_SEC)
@@ -213,7 +214,12 @@ void going_pump(struct target *t, uint64_t now_usec) {
                 if (g->deadline_usec == USEC_NEVER) {
                         announce_pump(t, now_usec);
                         g->deadline_usec = now_usec + FLUSH_USEC;
+                        g->late_usec = now_usec + LATE_USEC;
                         link_stop(t->link);
+                } else if (now_usec >= g->late_usec) {
+                        log_error("this program slept between the grant of the reboot and the "
+                                  "reboot itself; it is too late for it now, back to work");
+                        come_back(t);
                 } else if (now_usec >= g->deadline_usec) {
                         go_down(t);
                 }

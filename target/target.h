@@ -41,6 +41,7 @@ struct going {
         char *reason;
         char *who;
         uint64_t deadline_usec; /* of the phase; USEC_NEVER */
+        uint64_t late_usec;     /* of GOING_FLUSH: from then on nobody expects it any more */
         struct reboot *reboot;
         char *trouble; /* of the reboot, to be acted on by the pump */
         bool taken_on; /* the command or logind took it on */

@@ -3,6 +3,7 @@
 #include "proto/digest.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #define SLICE (1u << 20)
 #define PIECE 65536
@@ -42,6 +43,9 @@ static int on_turn(sd_event_source *s, void *userdata) {
 
         if (r > 0)
                 return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        /* what is said of it must still be so after a power cut */
+        if (r == 0 && fdatasync(h->fd) < 0)
+                r = -errno;
         if (r == 0)
                 r = sha256_hex(h->sha, hex);
         h->done(h->userdata, r, h->size, hex);

@@ -1,5 +1,5 @@
 /*
- * The SHA-256 of a file, in slices between other events, for steps that left no exit record.
+ * The SHA-256 of a file, in slices between other events, for steps that left no exit record. The file is synced.
  */
 #pragma once
 

@@ -1,15 +1,19 @@
 """What a hostile or unlucky peer may not do to a daemon, and what a power cut may not take."""
 import base64
+import concurrent.futures
 import hashlib
 import json
+import os
 import secrets
+import signal
+import time
 from xml.sax.saxutils import quoteattr
 
 import pytest
 
 from lab import wait_for
 from peer import Peer
-from stand_in import PRESENCE, STREAM
+from stand_in import PRESENCE, RUN, STREAM, StandIn
 
 
 class Impostor(Peer):
@@ -144,3 +148,106 @@ def test_more_streams_at_once_than_files_may_be_open(mallory):
         mallory.acked(run, f"{n}.out", 1)
     assert lab.rota("run", "pc1", "--", "true").code == 0
     assert "cannot write" not in lab.controller().log()
+
+
+# the target
+
+@pytest.fixture
+def place(make_lab):
+    lab = make_lab(pcs=["pc1"], accounts=["eve"])
+    lab.pc("pc1").start("--debug")
+    return lab
+
+
+@pytest.fixture
+def ctl(place):
+    with StandIn(place.server, "ctl") as c:
+        c.follow("pc1")
+        yield c
+
+
+def test_a_reboot_that_was_granted_before_a_long_sleep_does_not_happen_after_it(place, ctl, kind):
+    """The machine is asked to drain; as the last run ends it is cut off and stops for longer than
+    anybody waits for a reboot."""
+    if kind != "prosody":
+        pytest.skip("needs a server that takes up after it was stopped; the target is the same")
+    pc, gate = place.pc("pc1"), place.path / "gate"
+    run = ctl.exec("sh", "-c", f"echo on; while [ ! -e {gate} ]; do sleep 0.05; done")
+    ctl.printed(run)
+    boot, sid = pc.boot_id(), ctl.sid()
+    assert ctl.reboot(ctl.challenge(), "drain").get("type") == "result"
+    server, daemon = place.server.pid(), pc.target_pid()
+    os.kill(server, signal.SIGSTOP)
+    try:
+        gate.touch()
+        wait_for(lambda: f"run {run} (sh): passed" in pc.log())
+        # its connection cannot be closed now, which takes it two seconds to find out
+        begun = time.monotonic()
+        wait_for(lambda: time.monotonic() > begun + 0.3)
+        os.kill(daemon, signal.SIGSTOP)
+        wait_for(lambda: time.monotonic() > begun + 11, 15)
+        os.kill(daemon, signal.SIGCONT)
+        wait_for(lambda: "too late" in pc.log())
+    finally:
+        os.kill(server, signal.SIGCONT)
+    with StandIn(place.server, "ctl", streams=ctl.streams) as again:
+        again.target = ctl.target
+        again.subscribe(again.target)
+        again.back(sid)
+        assert again.output(again.exec("echo", "back")) == b"back\n"
+    assert pc.boot_id() == boot
+    assert pc.target_pid() == daemon
+
+
+def test_who_may_only_look_keeps_no_controller_out(place):
+    """Eve follows from more places than a target has."""
+    target = "pc1@lab.test/target"
+    with StandIn(place.server, "ctl") as ctl:
+        ctl.target = "pc1@lab.test"
+        ctl.subscribe(ctl.target)
+        ctl.state("ready")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            eves = list(pool.map(lambda n: Peer(place.server, "eve", f"r{n}", presence=False),
+                                 range(66)))
+        try:
+            for eve in eves:
+                answer = eve.iq(target, "set", f"<sync xmlns='{STREAM}'/>")
+                assert answer.get("type") == "result"
+            ctl.sync()
+            assert ctl.output(ctl.exec("echo", "hello")) == b"hello\n"
+        finally:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                list(pool.map(Peer.close, eves))
+
+
+def test_who_may_only_look_is_told_nothing_of_runs(place, ctl):
+    have = "".join(f"<have run='x{n}' stream='events' next='0'/>" for n in range(1000))
+    with Peer(place.server, "eve") as eve:
+        assert eve.iq(ctl.full, "set", f"<sync xmlns='{STREAM}'>{have}</sync>").get("type") == "result"
+        assert eve.iq(ctl.full, "get", "<ping xmlns='urn:xmpp:ping'/>").get("type") == "result"
+        assert not eve.all(lambda s: s.find(f"{{{RUN}}}refused") is not None)
+    assert place.pc("pc1").log().count("is refused") == 0
+
+
+def test_a_file_that_cannot_be_read_holds_up_nothing_else(place, ctl):
+    """No empty message, no flood of complaints, and it arrives once it can be read."""
+    ctl.close()
+    with StandIn(place.server, "ctl") as again:
+        again.target = ctl.target
+        again.subscribe(again.target)
+        again.state("ready")
+        hidden = again.exec("sh", "-c", "seq 100000")
+        wait_for((place.path / "pc1/state/runs" / hidden / "1.exit").exists)
+        out = place.path / "pc1/state/runs" / hidden / "1.out"
+        out.rename(out.with_name("aside"))
+        out.mkdir()
+        again.sync()
+        again.ended(hidden)
+        assert again.output(again.exec("echo", "others go on")) == b"others go on\n"
+        assert not again.all(lambda s: s.tag.endswith("}message") and len(s) == 0 and
+                             (s.get("from") or "").startswith(again.target))
+        assert place.pc("pc1").log().count("cannot read") == 1
+        out.rmdir()
+        out.with_name("aside").rename(out)
+        again.sync()
+        assert again.output(hidden) == b"".join(b"%d\n" % n for n in range(1, 100001))
