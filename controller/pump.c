@@ -205,6 +205,25 @@ static void beyond(struct run *r, struct run_stream *s, bool same) {
         s->verified = true;
 }
 
+/* A file of ours is damaged: that is this run's trouble, and nobody else's. */
+static void unreadable(struct run *r, const char *name, int error) {
+        CLEANUP(buf_done) struct buf text = {0};
+
+        buf_printf(&text, "%s of this run cannot be read on this controller: %s", name,
+                   strerror(-error));
+        if (r->problem && strcmp(r->problem, buf_text(&text)) == 0)
+                return;
+        log_line(LOG_LEVEL_ERROR,
+                 (struct log_field[]){
+                         {"ROTA_RUN",    r->id    },
+                         {"ROTA_TARGET", r->target},
+                         {NULL,          NULL     }
+        },
+                 "run %s on %s: %s", r->id, r->target, buf_text(&text));
+        run_set(&r->problem, buf_text(&text));
+        r->dirty = r->changed = true;
+}
+
 /* Compares what is complete with what the target computed. Returns true when something became verified. */
 static bool verify(struct controller *c, struct run *r, bool *ret_more) {
         bool progress = false;
@@ -223,7 +242,7 @@ static bool verify(struct controller *c, struct run *r, bool *ret_more) {
                         continue;
                 }
                 if (q < 0) {
-                        pump_trouble(c, s->name, q);
+                        unreadable(r, s->name, q);
                         continue;
                 }
                 same = !s->sha256[0] || strcmp(hex, s->sha256) == 0;
@@ -274,8 +293,10 @@ static int advance(struct controller *c, struct run *r, bool *ret_more) {
                 const char *end = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
                 int q;
 
-                if (n < 0)
-                        return (int)n;
+                if (n < 0) {
+                        unreadable(r, s->name, (int)n);
+                        return 0;
+                }
                 if (!end) {
                         if ((size_t)n < EVENT_LINE_MAX)
                                 return 0; /* the rest of the line is still to come */

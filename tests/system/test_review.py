@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import time
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pytest
@@ -148,6 +149,25 @@ def test_more_streams_at_once_than_files_may_be_open(mallory):
         mallory.acked(run, f"{n}.out", 1)
     assert lab.rota("run", "pc1", "--", "true").code == 0
     assert "cannot write" not in lab.controller().log()
+
+
+def test_a_file_that_the_controller_cannot_read_is_one_runs_trouble(mallory):
+    """As with a bad sector under one output: that run says so, all others are acknowledged and end."""
+    lab, run, other = mallory.lab, secrets.token_hex(6), secrets.token_hex(6)
+    controller, data = lab.controller(), b"x" * 1000
+    mallory.chunks((run, "events", 0, journal(run)), (run, "1.out", 0, data))
+    mallory.acked(run, "1.out", 1000)
+    # as many others as it takes for that file to be closed
+    mallory.chunks(*((other, f"{n}.out", 0, b"%d" % n) for n in range(1, 301)))
+    mallory.acked(other, "300.out", 1)
+    out = Path(controller.config["state_dir"]) / "runs" / run / "1.out"
+    out.unlink()
+    out.mkdir()
+    mallory.chunks((run, "events", 0, journal(run, stepped(("1.out", 1000, data)), ENDED)))
+    wait_for(lambda: "cannot be read on this controller" in (shown(lab, run)["note"] or ""))
+    assert lab.rota("run", "pc1", "--", "true").code == 0
+    assert controller.log().count("cannot be read") == 1
+    assert "cannot write" not in controller.log()
 
 
 # the target
