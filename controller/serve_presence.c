@@ -6,6 +6,7 @@
 #include "ext/disco.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -242,6 +243,14 @@ static void copy_facts(const struct presence *p, struct fleet_label *labels,
         ret->run_title = p->run->title;
 }
 
+/* <status/>, cut to what the fleet keeps. */
+static const char *own_words(const struct ext_request *rq) {
+        const struct xml *status = xml_child(rq->stanza, "status", NULL);
+        const char *text = status ? xml_text(status, rq->arena) : NULL;
+
+        return text && text[0] ? text_fit(rq->arena, text, FLEET_STATUS_MAX) : NULL;
+}
+
 static void target_gone(struct controller *c, struct target *t, const char *full) {
         if (!fleet_gone(t, full, clock_realtime_usec(), clock_monotonic_usec()))
                 return;
@@ -292,6 +301,7 @@ static int on_announced(void *userdata, const struct ext_request *rq, const stru
                 return 0;
         }
         copy_facts(p, labels, &facts);
+        facts.status = own_words(rq);
         r = fleet_announced(t, rq->from, &facts, clock_realtime_usec(), now);
         if (r < 0)
                 return r;

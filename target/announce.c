@@ -48,6 +48,8 @@ static void say_status(const struct target *t, enum presence_state state, struct
 
         if (t->trouble)
                 buf_printf(out, "cannot write to disk: %s; ", strerror(t->trouble));
+        else if (t->full)
+                buf_puts(out, "the disk is full, output waits for space; ");
         if (state == PRESENCE_REBOOTING) {
                 buf_puts(out, "rebooting");
         } else if (run) {

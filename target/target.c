@@ -145,6 +145,7 @@ static uint64_t earliest(const struct target *t, uint64_t now_usec) {
                 work_deadline(t),     peers_deadline(t, now_usec),
                 announce_deadline(t), t->going.deadline_usec,
                 t->rest_usec,         t->stopping ? t->stop_usec : USEC_NEVER,
+                t->full_usec,
         };
         uint64_t min = USEC_NEVER;
 
@@ -184,6 +185,7 @@ static int target_pump(struct target *t) {
 
         work_pump(t, now_usec);
         going_pump(t, now_usec);
+        work_space(t, now_usec);
         announce_pump(t, now_usec);
         if (peers_pump(t, now_usec))
                 t->rest_usec = now_usec + REST_USEC;
@@ -416,6 +418,7 @@ int target_new(struct target **ret, const char *config_path, bool trace, struct 
         t->config_path = config_path;
         t->tracing = trace;
         t->rest_usec = target_now() + REST_USEC;
+        t->full_usec = USEC_NEVER;
         t->going.deadline_usec = USEC_NEVER;
         r = config_load(&t->config, config_path, ret_error);
         if (r == 0)

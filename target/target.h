@@ -79,6 +79,8 @@ struct target {
         uint64_t seq;       /* of the next run */
         uint64_t rest_usec; /* when to give memory back; USEC_NEVER */
         int trouble;        /* errno of the write that failed last, 0: all is well */
+        bool full;          /* the disk, while a step is on: rota-step holds it then */
+        uint64_t full_usec; /* when to look again; USEC_NEVER */
         bool stopping;
         bool tracing;
         uint64_t stop_usec;
@@ -116,6 +118,8 @@ int work_restore(struct target *t);
 int work_new(struct target *t, struct runq_run *run, uint64_t events_size);
 void work_pump(struct target *t, uint64_t now_usec);
 uint64_t work_deadline(const struct target *t);
+/* While a step is on: is there space for what it prints? */
+void work_space(struct target *t, uint64_t now_usec);
 void work_stop(struct target *t);
 /* The durable size of the journal of a run. */
 uint64_t work_events_size(struct target *t, const struct runq_run *run);

@@ -9,6 +9,8 @@
 
 #define ACTIONS_MAX 256 /* in one turn */
 #define SYNC_USEC USEC_PER_SEC
+#define SPACE_USEC (5 * USEC_PER_SEC)
+#define SPACE_NONE 65536 /* bytes: a step finds nothing to write to */
 
 struct work *work_of(const struct runq_run *run) {
         return run->userdata;
@@ -107,6 +109,23 @@ void work_well(struct target *t) {
                 return;
         log_notice("the state directory can be written again");
         t->trouble = 0;
+        t->announce.due = true;
+}
+
+void work_space(struct target *t, uint64_t now_usec) {
+        bool on = runq_count_on(t->runq) > 0, full = false;
+        uint64_t bytes;
+
+        if (on && t->full_usec != USEC_NEVER && now_usec < t->full_usec)
+                return;
+        t->full_usec = on ? now_usec + SPACE_USEC : USEC_NEVER;
+        if (on && rundir_free_bytes(t->rundir, &bytes) == 0)
+                full = bytes < SPACE_NONE;
+        if (full == t->full)
+                return;
+        if (full)
+                log_error("the disk is full: what runs is held until there is space");
+        t->full = full;
         t->announce.due = true;
 }
 

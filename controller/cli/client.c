@@ -220,6 +220,8 @@ bool client_gone(const sd_bus_error *error, int r) {
 }
 
 int client_failed(const struct client *c, const sd_bus_error *error, int r) {
+        int status;
+
         if (client_gone(error, r)) {
                 say_error("the connection to the controller ended (%s)", c->socket);
                 say_hint("it may be restarting; try again, then: rota doctor");
@@ -239,7 +241,10 @@ int client_failed(const struct client *c, const sd_bus_error *error, int r) {
                 say_error("the controller refused: %s", error->name);
         else
                 say_error("the controller could not be asked: %s", strerror(-r));
-        return error && error->name ? (int)status_of_error(error->name) : STATUS_INFRA;
+        status = error && error->name ? (int)status_of_error(error->name) : STATUS_INFRA;
+        if (status == STATUS_INFRA && !(error && error->message && strstr(error->message, "rota ")))
+                say_hint("try: rota doctor");
+        return status;
 }
 
 static int client_message(struct client *c, sd_bus_message **ret, const char *method,

@@ -198,6 +198,7 @@ static int take_facts(struct target *t, const struct fleet_facts *in) {
         facts.version = keep(&a, in->version, &failed);
         facts.title = keep(&a, in->title, &failed);
         facts.location = keep(&a, in->location, &failed);
+        facts.status = keep(&a, in->status, &failed);
         facts.run = keep(&a, in->run, &failed);
         facts.run_owner = keep(&a, in->run_owner, &failed);
         facts.run_by = keep(&a, in->run_by, &failed);
@@ -419,6 +420,13 @@ int fleet_sentence(const struct target *t, uint64_t realtime_usec, struct buf *o
         return buf_check(out);
 }
 
+/* Of a peer: one line, whatever is in it. */
+static void put_line(struct buf *out, const char *text) {
+        for (; *text; text++)
+                buf_putc(out, *text == '\n' || *text == '\r' ? ' ' : *text);
+        buf_putc(out, '\n');
+}
+
 int fleet_evidence(const struct target *t, bool we_are_online, uint64_t realtime_usec,
                    struct buf *out) {
         if (!we_are_online)
@@ -439,6 +447,10 @@ int fleet_evidence(const struct target *t, bool we_are_online, uint64_t realtime
                 if (t->facts.queue > 0)
                         buf_printf(out, ", %llu waiting", (unsigned long long)t->facts.queue);
                 buf_putc(out, '\n');
+                if (t->facts.status && !same(t->facts.status, state_names[t->facts.state])) {
+                        buf_puts(out, "in its own words: ");
+                        put_line(out, t->facts.status);
+                }
         } else {
                 buf_puts(out, "the server says it is gone");
                 if (t->since_usec > 0) {

@@ -21,6 +21,7 @@
 
 #define FLEET_MAX 20000
 #define FLEET_LABELS_MAX 64
+#define FLEET_STATUS_MAX 255 /* bytes */
 /* How long a machine that said "rebooting" may be gone before it counts as offline. */
 #define FLEET_REBOOT_USEC (UINT64_C(15) * 60 * 1000000)
 
@@ -56,6 +57,7 @@ struct fleet_facts {
         const char *version;
         const char *title;
         const char *location;
+        const char *status; /* its own words for people; NULL */
         uint64_t queue;
         const char *run; /* NULL: no run is on */
         uint64_t run_step;
