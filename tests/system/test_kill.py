@@ -87,8 +87,9 @@ def test_target_daemons_killed(place):
     two = Two(place, "target")
     follower = place.popen("watch", two.count, bufsize=0)
     for pc in ("pc1", "pc2"):
-        old = place.pc(pc).kill_target()
-        wait_for(lambda: place.pc(pc).target_pid() not in (None, old), what="a new daemon")
+        place.pc(pc).kill_target()
+    for pc in ("pc1", "pc2"):  # a new daemon is at work, and has found the step
+        wait_for(lambda pc=pc: place.rota("ping", pc).code == 0, what=f"{pc} answers again")
     two.go_on_and_check()
     assert [place.pc(pc).boot_id() for pc in ("pc1", "pc2")] == boots
     # whoever watched has seen every line once

@@ -280,6 +280,7 @@ def test_the_same_id_three_times_runs_once(place):
         indy.submit(plan, run)  # and once more when it is over
         assert indy.output(indy.exec("cat", str(mark.path))) == b"ran\n"
         assert [e["ev"] for e in indy.events(run)] == ["accepted", "started", "stepped", "ended"]
+        assert not indy.refused  # it is answered with what is, not with a no
         indy.done(run)
 
 
@@ -301,6 +302,7 @@ def test_the_same_id_three_times_through_the_servers_store(place, absent):
         indy.back(old)
         indy.submit(plan, run)
         assert indy.output(indy.exec("cat", str(mark.path))) == b"ran\n"
+        assert not indy.refused
     assert mark.times() == 1
 
 
