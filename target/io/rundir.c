@@ -199,16 +199,44 @@ static int write_all(int fd, const char *data, size_t len, uint64_t offset) {
         return 0;
 }
 
+struct new_file {
+        const char *name;
+        const char *data;
+        size_t len;
+};
+
 static int file_create(const struct rundir *d, const char *run, const char *name, const char *data,
-                       size_t len, bool durable) {
+                       size_t len) {
         CLEANUP(fd_close) int fd = -1;
         int r = run_file(d, run, name, O_WRONLY | O_CREAT | O_TRUNC, &fd);
-        if (r < 0)
-                return r;
-        r = write_all(fd, data, len, 0);
-        if (r < 0)
-                return r;
-        return durable && fsync(fd) < 0 ? -errno : 0;
+
+        return r < 0 ? r : write_all(fd, data, len, 0);
+}
+
+/* Creates all of @files and syncs them. Write-back of each begins before the first sync, so that a journalling
+ * file system makes them durable in one commit instead of one each. */
+static int files_create(const struct rundir *d, const char *run, const struct new_file *files,
+                        size_t n_files) {
+        for (size_t i = 0; i < n_files; i++) {
+                CLEANUP(fd_close) int fd = -1;
+                int r = run_file(d, run, files[i].name, O_WRONLY | O_CREAT | O_TRUNC, &fd);
+
+                if (r == 0)
+                        r = write_all(fd, files[i].data, files[i].len, 0);
+                if (r < 0)
+                        return r;
+                (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* only a hint */
+        }
+        for (size_t i = 0; i < n_files; i++) {
+                CLEANUP(fd_close) int fd = -1;
+                int r = run_file(d, run, files[i].name, O_WRONLY, &fd);
+
+                if (r < 0)
+                        return r;
+                if (fsync(fd) < 0)
+                        return -errno;
+        }
+        return 0;
 }
 
 static int dir_sync(const struct rundir *d, const char *name) {
@@ -243,16 +271,14 @@ static int accept_into(const struct rundir *d, const char *temp, const struct ru
         snprintf(work, sizeof(work), "%s/work", temp);
         if (mkdirat(d->runs_fd, work, 0750) < 0)
                 return -errno;
-        r = file_create(d, temp, "plan.json", plan, strlen(plan), true);
-        if (r < 0)
-                return r;
-        r = file_create(d, temp, "run.json", json.data, json.len, true);
-        if (r < 0)
-                return r;
-        r = file_create(d, temp, "events", accepted->data, accepted->len, true);
-        if (r < 0)
-                return r;
-        return dir_sync(d, temp);
+        r = files_create(d, temp,
+                         (struct new_file[]){
+                                 {"plan.json", plan,           strlen(plan) },
+                                 {"run.json",  json.data,      json.len     },
+                                 {"events",    accepted->data, accepted->len},
+        },
+                         3);
+        return r < 0 ? r : dir_sync(d, temp);
 }
 
 int rundir_accept(struct rundir *d, const struct rundir_run *run, const char *plan,
@@ -441,7 +467,7 @@ int rundir_append(struct rundir *d, const char *run, uint64_t offset, const stru
 }
 
 int rundir_write(struct rundir *d, const char *run, const char *name, const struct buf *content) {
-        return file_create(d, run, name, buf_text(content), content->len, false);
+        return file_create(d, run, name, buf_text(content), content->len);
 }
 
 int rundir_sync(struct rundir *d, const char *run, const char *name) {
@@ -559,7 +585,7 @@ int rundir_plan(struct rundir *d, const char *run, struct arena *a, struct json_
 }
 
 int rundir_delivered(struct rundir *d, const char *run) {
-        return file_create(d, run, "delivered", "", 0, false);
+        return file_create(d, run, "delivered", "", 0);
 }
 
 int rundir_retire(struct rundir *d, const char *run) {
