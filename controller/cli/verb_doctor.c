@@ -59,6 +59,12 @@ static const char *doctor_str(const struct json_at *at, const char *key) {
         return json_get_str(at, key, &text) == 0 && text ? text : "";
 }
 
+static bool doctor_writable(const struct json_at *status) {
+        const char *store = doctor_str(status, "store");
+
+        return !*store || strcmp(store, "ok") == 0;
+}
+
 static void doctor_version(struct doctor *d, const struct json_at *status) {
         const char *version = doctor_str(status, "version");
 
@@ -121,7 +127,7 @@ static void doctor_store(struct doctor *d, const struct json_at *status) {
 
         (void)json_get_u64(status, "free_bytes", &space);
         units_print_bytes(&text, space);
-        if (*store && strcmp(store, "ok") != 0) {
+        if (!doctor_writable(status)) {
                 doctor_say(d, DOCTOR_FAIL, "the store: %s", store);
                 doctor_advise(d, "nothing more is acknowledged until it can be written; targets "
                                  "keep their output");
@@ -245,6 +251,25 @@ static int doctor_examine(struct doctor *d) {
         return doctor_catalogue(d);
 }
 
+/* The exit status is that of the words: an attempt that is under way is no failure yet. */
+static int doctor_json(const char *json) {
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        struct json_at status;
+        bool online = true;
+        int r = client_parse(&doc, json);
+
+        if (r != 0)
+                return r;
+        status = json_root(doc);
+        (void)json_get_bool(&status, "online", &online);
+        r = verb_print_json(json);
+        if (r != 0)
+                return r;
+        return (online || !*doctor_str(&status, "cause")) && doctor_writable(&status)
+                       ? STATUS_PASSED
+                       : STATUS_INFRA;
+}
+
 static int verb_doctor_run(const struct call *call) {
         CLEANUP(client_free) struct client *c = NULL;
         CLEANUP(mem_free) char *json = NULL;
@@ -258,7 +283,7 @@ static int verb_doctor_run(const struct call *call) {
         d.client = c;
         if (call->json) {
                 r = client_call(c, &json, 0, "Status", "");
-                return r != 0 ? r : verb_print_json(json);
+                return r != 0 ? r : doctor_json(json);
         }
         r = doctor_examine(&d);
         printed = verb_print(&d.out);

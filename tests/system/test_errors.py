@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 from lab import Lab, program, wait_for
+from lines import Lines
 
 CONTROLLERS = ("ctl", "runner", "viewer")
 
@@ -353,8 +354,9 @@ def doctor(lab):
 def start_cut_off(lab):
     """Starts the controller, which does not get online; what `rota doctor` says."""
     lab.controller().start()
-    wait_for(lambda: lab.rota("doctor", "--json").code == 0 and
+    wait_for(lambda: lab.rota("doctor", "--json").out and
              lab.rota("doctor", "--json").json()["cause"])
+    assert lab.rota("doctor", "--json").code == 3
     return doctor(lab)
 
 
@@ -410,7 +412,10 @@ def test_server_down(alone):
     ctl.start()
     pc.start()
     alone.wait_ready("pc1")
+    watch = Lines(alone.popen("ls", "--watch"))
+    watch.until(lambda s: "ready" in s)
     alone.server.kill()
+    watch.until(lambda s: "no connection to its server" in s)
     wait_for(lambda: not alone.rota("doctor", "--json").json()["online"])
     text = doctor(alone)
     assert f"127.0.0.1:{alone.server.port}" in text or f"port {alone.server.port}" in text, text
@@ -432,6 +437,7 @@ def test_server_down(alone):
     out, err = client.communicate(timeout=30)
     assert client.returncode == 0 and b"later" in out, (out, err)
     assert alone.ls()["pc1"]["online"] is True
+    watch.until(lambda s: "ready" in s)
     assert alone.rota("ls").err == ""
 
 

@@ -37,6 +37,7 @@ def lab():
         # every daemon is the one that it was, in its size, and the runs end as if nothing had been
         assert pids(lab) == before
         for pid in before:
+            print(f"{pid}: {memory[pid]} KiB before, {rss(pid)} after, {rss(pid, 'VmHWM')} at most")
             assert rss(pid) < memory[pid] + 24 * 1024, (pid, memory[pid], rss(pid))
         for gate in gates.values():
             gate.open()
@@ -52,11 +53,11 @@ def pids(lab):
     return [lab.pc("pc1").target_pid(), lab.pc("pc2").target_pid(), lab.controller().process.pid]
 
 
-def rss(pid):
+def rss(pid, what="VmRSS"):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(what + ":"):
             return int(line.split()[1])
-    raise AssertionError("no VmRSS")
+    raise AssertionError(f"no {what}")
 
 
 @pytest.fixture(scope="module")
