@@ -15,18 +15,11 @@ MIB = 1 << 20
 LINES = 200
 NOISE = 12 * MIB
 
-COUNT = """
-i=0
-while [ $i -lt {lines} ]; do
-    echo line $i
-    i=$((i + 1))
-    sleep 0.005
-    [ $i -ne {half} ] || {wait}
-done
-"""
+COUNT = ("i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i + 1)); sleep 0.005; "
+         "[ $i -ne {half} ] || {wait}; done")
 
 NOISY = """
-import hashlib, os, sys, time
+import hashlib, os, select, sys
 told, gate, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 h, done = hashlib.sha256(), 0
 while done < size:
@@ -36,7 +29,7 @@ while done < size:
     sys.stdout.buffer.flush()
     done += len(block)
     while done == size // 2 and not os.path.exists(gate):
-        time.sleep(0.02)
+        select.select([], [], [], 0.02)
 open(told, "w").write(h.hexdigest())
 """
 
