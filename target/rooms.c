@@ -26,9 +26,12 @@ static void rooms_refused(void *userdata, const struct ext_request *rq, const ch
         };
 
         (void)userdata;
-        log_line(LOG_LEVEL_NOTICE, fields, "%s of %s is refused: %s%s%s", what,
-                 *rq->from ? rq->from : "the server", stanza_condition_name(error->condition),
-                 error->text ? ", " : "", error->text ? error->text : "");
+        /* what we do not speak (a roster push of the server) was not a decision about anybody */
+        log_line(error->condition == STANZA_SERVICE_UNAVAILABLE ? LOG_LEVEL_DEBUG
+                                                                : LOG_LEVEL_NOTICE,
+                 fields, "%s of %s is refused: %s%s%s", what, *rq->from ? rq->from : "the server",
+                 stanza_condition_name(error->condition), error->text ? ", " : "",
+                 error->text ? error->text : "");
 }
 
 const struct router_ops target_router_ops = {.role_of = rooms_role_of, .refused = rooms_refused};
