@@ -1,4 +1,4 @@
-"""Peers with an account that send rubbish: daemons stay up, answer as they should, and everybody else's runs are unharmed.
+"""Peers with an account that send rubbish: daemons stay up, answer as they should, and no other run is harmed.
 
 `indy` is an admin of every target, `mallory` is taken for a target by the controller. Both speak
 the wire with an XMPP client that shares no code with rota.
@@ -27,7 +27,8 @@ def lab():
                             "*@lab.test": "view"}}) as lab:
         lab.start()
         gates = {name: Gate(lab, name) for name in lab.pcs}
-        lab.runs = {name: submit(lab, name, "sh", "-c", f"seq 0 9999; {g.wait_text}; seq 10000 19999",
+        lab.runs = {name: submit(lab, name, "sh", "-c",
+                                 f"seq 0 9999; {g.wait_text}; seq 10000 19999",
                                  options=["--no-pty"]) for name, g in gates.items()}
         for run in lab.runs.values():
             lab.wait_run(run, "running")
@@ -116,28 +117,32 @@ JUNK = base64.b64encode(secrets.token_bytes(30000)).decode()
 
 # questions: each has exactly one answer
 
-QUESTIONS = {
+HAVE = "<have run='x' stream='y' next='1'/>"
+ZEROS = "0" * 64
+QUESTIONS = {   # name: type, payload, what may be answered (None: anything)
     "nothing": ("get", "", {"bad-request"}),
     "unknown": ("get", "<a xmlns='urn:x'/>", {"service-unavailable", "feature-not-implemented"}),
     "two": ("set", "<a xmlns='urn:x'/><b xmlns='urn:x'/>", {"bad-request", "service-unavailable"}),
-    "set of a get": ("set", "<ping xmlns='urn:xmpp:ping'/>", {"service-unavailable", "feature-not-implemented",
-                                              "bad-request"}),
+    "set of a get": ("set", "<ping xmlns='urn:xmpp:ping'/>",
+                     {"service-unavailable", "feature-not-implemented", "bad-request"}),
     "deepest": ("get", DEEPEST, None),
     "wide": ("get", WIDE, None),
     "bare reboot": ("set", f"<reboot xmlns='{POWER}'/>", {"bad-request"}),
-    "wrong nonce": ("set", f"<reboot xmlns='{POWER}' nonce='x' boot='y' mode='force'/>", None),
-    "unknown mode": ("set", f"<reboot xmlns='{POWER}' nonce='{'0' * 64}' boot='y' mode='explode'/>",
-     {"bad-request"}),
-    "long reason": ("set", f"<reboot xmlns='{POWER}' nonce='{'0' * 64}' boot='y' mode='force' "
-            f"reason='{'r' * 100000}'/>", {"bad-request"}),
-    "negative": ("set", f"<sync xmlns='{STREAM}'><have run='x' stream='y' next='-1'/></sync>", {"bad-request"}),
+    "wrong nonce": ("set", f"<reboot xmlns='{POWER}' nonce='x' boot='y' mode='force'/>",
+                    {"bad-request", "not-acceptable", "conflict", "gone", "forbidden"}),
+    "unknown mode": ("set", f"<reboot xmlns='{POWER}' nonce='{ZEROS}' boot='y' mode='explode'/>",
+                     {"bad-request"}),
+    "long reason": ("set", f"<reboot xmlns='{POWER}' nonce='{ZEROS}' boot='y' mode='force' "
+                           f"reason='{'r' * 100000}'/>", {"bad-request"}),
+    "negative": ("set", f"<sync xmlns='{STREAM}'>{HAVE.replace('1', '-1')}</sync>",
+                 {"bad-request"}),
     "path": ("set", f"<sync xmlns='{STREAM}'><have run='../x' stream='y' next='1'/></sync>",
-     {"bad-request"}),
-    "too many": ("set", f"<sync xmlns='{STREAM}'>" + "<have run='x' stream='y' next='1'/>" * 5000 + "</sync>",
-     {"bad-request", "policy-violation", "not-acceptable"}),
+             {"bad-request"}),
+    "too many": ("set", f"<sync xmlns='{STREAM}'>{HAVE * 5000}</sync>",
+                 {"bad-request", "policy-violation", "not-acceptable"}),
     "deep child": ("get", f"<challenge xmlns='{POWER}'><deep>{DEEP}</deep></challenge>", None),
-    "long node": ("get", "<query xmlns='http://jabber.org/protocol/disco#info' node='" + "n" * 5000 + "'/>",
-     {"item-not-found", "bad-request"}),
+    "long node": ("get", f"<query xmlns='http://jabber.org/protocol/disco#info' node='{'n' * 5000}'/>",
+                  {"item-not-found", "bad-request"}),
 }
 
 

@@ -1,4 +1,4 @@
-"""A terminal under `rota`: nothing of a target controls it, colours are ours alone, Ctrl-C detaches, lines are prompt."""
+"""A terminal under `rota`: no target controls it, colours are ours alone, Ctrl-C detaches, lines are prompt."""
 import errno
 import os
 import pty
