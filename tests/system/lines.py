@@ -11,6 +11,18 @@ class Lines:
         self.process, self.fd = process, (stream or process.stdout).fileno()
         self.rest, self.lines = b"", []
 
+    def ready(self, text):
+        """Whether a line with @text is there already; it is not taken."""
+        while select.select([self.fd], [], [], 0)[0] and self.more():
+            pass
+        return any(text in line for line in self.lines)
+
+    def more(self):
+        data = os.read(self.fd, 65536)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        self.lines += [line.decode() for line in lines]
+        return bool(data)
+
     def until(self, predicate, deadline=10):
         """The first line that fits, from now on."""
         end = time.monotonic() + deadline
@@ -21,7 +33,4 @@ class Lines:
                     return line
             left = end - time.monotonic()
             assert left > 0 and select.select([self.fd], [], [], left)[0], "no such line"
-            data = os.read(self.fd, 65536)
-            assert data, f"the output ended; {self.rest!r}"
-            *lines, self.rest = (self.rest + data).split(b"\n")
-            self.lines += [line.decode() for line in lines]
+            assert self.more(), f"the output ended; {self.rest!r}"

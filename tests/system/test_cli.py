@@ -2,7 +2,6 @@
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -318,8 +317,8 @@ def test_every_json_is_one_value(lab):
 def test_trace_is_json_lines(lab):
     client = lab.popen("trace", "--json")
     lines = Lines(client)
-    wait_for(lambda: lab.rota("ping", "pc1").code == 0 and
-             select.select([client.stdout], [], [], 0.05)[0], what="the trace has begun")
+    wait_for(lambda: lab.rota("ping", "pc1").code == 0 and lines.ready("urn:xmpp:ping"),
+             what="a ping in the trace")
     stanza = json.loads(lines.until(lambda s: "urn:xmpp:ping" in s))
     assert stanza["direction"] in ("in", "out")
     client.send_signal(signal.SIGINT)
