@@ -26,7 +26,7 @@ struct config {
         const char *password; /* wiped with the configuration */
         const char *password_file;
         const char *server;  /* NULL: SRV */
-        const char *ca_file; /* NULL: the system's only */
+        const char *ca_file; /* NULL: the system's authorities */
         const char *name;
         const char *location; /* NULL: none */
         struct presence_label labels[CONFIG_LABELS_MAX];

@@ -310,6 +310,17 @@ static int copy_config(struct link *l, const struct link_config *config) {
         return 0;
 }
 
+/*
+ * The library adds a CA file to the system's authorities. Whoever names one wants that one: any of a hundred public
+ * authorities could otherwise vouch for a false server, and reading them takes a megabyte for good. OpenSSL
+ * looks for the system's where these variables say.
+ */
+static int trust_only(const char *ca_file) {
+        if (setenv("SSL_CERT_FILE", ca_file, 1) < 0 || setenv("SSL_CERT_DIR", ca_file, 1) < 0)
+                return -errno;
+        return 0;
+}
+
 static int init_backoffs(struct link *l) {
         uint64_t seeds[3];
 
@@ -341,6 +352,8 @@ int link_new(struct link **ret, sd_event *event, const struct link_config *confi
         l->ops = *ops;
         l->userdata = userdata;
         r = copy_config(l, config);
+        if (r == 0 && l->ca_file)
+                r = trust_only(l->ca_file);
         if (r < 0)
                 return r;
         r = init_backoffs(l);

@@ -24,7 +24,7 @@ struct link_config {
         const char *password; /* copied into memory that is wiped */
         const char *
                 server; /* "host", "host:port", "[v6]:port"; NULL: SRV records of the domain, then the domain */
-        const char *ca_file;           /* PEM, added to the system's; NULL: system's only */
+        const char *ca_file;           /* PEM, in place of the system's authorities; NULL: those */
         uint64_t connect_timeout_usec; /* TCP to session established; 0: 15 s */
         uint64_t keepalive_usec;       /* <r/> when nothing was heard for so long; 0: 60 s */
 };

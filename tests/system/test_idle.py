@@ -12,18 +12,19 @@ KEEP_ALIVE = 5          # the server asks for a sign of life every so many secon
 MIB = 1024 * 1024
 
 
-OURS = ("rota-", "libstrophe", "libexpat", "libjson-c")
+# every Debian has these loaded by others, from the init on
+EVERYWHERE = ("libc.so", "ld-linux", "libcrypto", "libssl")
 
 
 def pss(pid):
-    """Bytes of memory, pages shared with others counted by their share. Several daemons run here and
-    one does on a PC: what nobody but rota has loaded there counts in full."""
+    """Bytes of memory as the only rota process of a PC has them. Several daemons run here and share their pages:
+    only what other programs of a PC have loaded as well counts by its share, the rest in full."""
     total, path = 0, ""
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split()
         if not words[0].endswith(":"):
-            path = words[-1]
-        elif words[0] == ("Rss:" if any(o in path for o in OURS) else "Pss:"):
+            path = Path(words[5]).name if len(words) > 5 else ""
+        elif words[0] == ("Pss:" if path.startswith(EVERYWHERE) else "Rss:"):
             total += int(words[1]) * 1024
     return total
 

@@ -166,6 +166,15 @@ def test_untrusted_certificate(server, probe, tmp_path):
     assert "certificate" in detail
 
 
+def test_named_authority_replaces_the_systems(server, probe, tmp_path, monkeypatch):
+    other = Server(server.kind, tmp_path / "other")
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.ca_file))     # the system trusts it
+    without = options_for(server)
+    del without["ca"]
+    probe(**without).online()
+    probe(**options_for(server, "b", ca=other.ca_file)).offline("certificate")
+
+
 def test_certificate_of_another_name(server, probe):
     p = probe(**options_for(server, jid="a@elsewhere.test"))
     cause = p.expect(r"offline (\S+) \d+ (.*)")
