@@ -12,6 +12,15 @@
 #define VALUE_MAX 4096
 #define ARG_MAX_LEN 32768
 #define TITLE_MAX 160
+#define WITHIN_MAX_USEC (24 * USEC_PER_HOUR)
+
+static const char *const mode_names[] = {"graceful", "force", NULL};
+static const char *const interrupt_names[] = {
+        [PLAN_INTERRUPT_FAIL] = "fail",
+        [PLAN_INTERRUPT_CONTINUE] = "continue",
+        [PLAN_INTERRUPT_RETRY] = "retry",
+        NULL,
+};
 
 /* A string for people or for a command line: limited, and one line of text where @line says so. */
 static int read_text(const struct json_at *at, struct arena *a, size_t max, bool line,
@@ -141,31 +150,97 @@ static int read_exec(const struct json_at *step, const struct json_at *exec, str
         return read_argv(exec, a, s);
 }
 
-static int read_step(const struct json_at *at, struct arena *a, struct plan_step *s) {
-        static const char *const known[] = {"diag",    "params", "exec", "timeout",
-                                            "silence", "pty",    NULL};
-        struct json_at diag, exec, pty;
-        int r, has_diag, has_exec;
+/* true, or { "mode": …, "within": … }. */
+static int read_reboot(const struct json_at *step, const struct json_at *reboot,
+                       struct plan_step *s) {
+        static const char *const known[] = {"mode", "within", NULL};
+        static const char *const foreign[] = {"params", "timeout",      "silence",
+                                              "pty",    "on_interrupt", NULL};
+        struct json_at at;
         bool flag;
+        int r, mode = 0;
 
-        *s = (struct plan_step){.pty = -1};
-        r = json_only(at, known);
+        s->kind = PLAN_REBOOT;
+        s->within_usec = PLAN_WITHIN_USEC;
+        for (size_t i = 0; foreign[i]; i++)
+                if (json_get(step, foreign[i], &at) == 0)
+                        return json_fail(&at,
+                                         "%s goes with a diag or an exec; a reboot has mode and "
+                                         "within, such as { \"reboot\": { \"within\": \"5m\" } }",
+                                         foreign[i]);
+        if (json_type(reboot) == JSON_BOOL) {
+                r = json_bool(reboot, &flag);
+                if (r == 0 && !flag)
+                        return json_fail(reboot, "a step that does not reboot is left out");
+                return r;
+        }
+        if (json_type(reboot) != JSON_OBJECT)
+                return json_fail(reboot, "reboot is true or an object such as "
+                                         "{ \"mode\": \"graceful\", \"within\": \"10m\" }");
+        r = json_only(reboot, known);
+        if (r == 0)
+                r = json_get(reboot, "mode", &at);
+        if (r == 0)
+                r = json_enum(&at, mode_names, &mode);
+        else if (r == JSON_ABSENT)
+                r = 0;
         if (r != 0)
                 return r;
-        has_diag = json_get(at, "diag", &diag);
-        has_exec = json_get(at, "exec", &exec);
-        if (has_diag == 0 && has_exec == 0)
-                return json_fail(at, "a step has one of diag, exec; this one has both");
-        if (has_diag != 0 && has_exec != 0)
-                return json_fail(at, "a step has one of diag, exec; this one has neither");
-        if (has_diag == 0)
-                r = read_diag(at, &diag, a, s);
-        else
-                r = read_exec(at, &exec, a, s);
+        s->force = mode == 1;
+        r = json_get(reboot, "within", &at);
+        if (r == JSON_ABSENT)
+                return 0;
         if (r == 0)
-                r = json_get_duration(at, "timeout", &s->timeout_usec);
+                r = json_duration(&at, &s->within_usec);
+        if (r == 0 && (s->within_usec < USEC_PER_SEC || s->within_usec > WITHIN_MAX_USEC))
+                return json_fail(&at, "within is a time from 1s to 24h");
+        return r;
+}
+
+/* "fail", "continue", "retry", or { "retry": 3 }. */
+static int read_interrupt(const struct json_at *at, struct plan_step *s) {
+        static const char *const known[] = {"retry", NULL};
+        struct json_at count;
+        uint64_t retries = 1;
+        int r, which = PLAN_INTERRUPT_RETRY;
+
+        if (json_type(at) == JSON_OBJECT) {
+                r = json_only(at, known);
+                if (r == 0)
+                        r = json_get(at, "retry", &count);
+                if (r == JSON_ABSENT)
+                        return json_fail(at, "on_interrupt is fail, continue, retry or "
+                                             "{ \"retry\": 3 }");
+                if (r == 0)
+                        r = json_u64(&count, &retries);
+                if (r == 0 && (retries == 0 || retries > PLAN_RETRIES_MAX))
+                        return json_fail(&count, "retry is a number from 1 to %d",
+                                         PLAN_RETRIES_MAX);
+        } else {
+                r = json_enum(at, interrupt_names, &which);
+        }
+        if (r != 0)
+                return r;
+        s->on_interrupt = (enum plan_interrupt)which;
+        s->retries = s->on_interrupt == PLAN_INTERRUPT_RETRY ? (unsigned)retries : 0;
+        return 0;
+}
+
+/* What a diag and an exec have in common. */
+static int read_process(const struct json_at *at, struct plan_step *s) {
+        struct json_at pty, interrupt;
+        bool flag;
+        int r;
+
+        r = json_get_duration(at, "timeout", &s->timeout_usec);
         if (r == 0)
                 r = json_get_duration(at, "silence", &s->silence_usec);
+        if (r == 0)
+                r = json_get(at, "on_interrupt", &interrupt);
+        if (r == 0)
+                r = read_interrupt(&interrupt, s);
+        else if (r == JSON_ABSENT)
+                r = 0;
         if (r != 0)
                 return r;
         r = json_get(at, "pty", &pty);
@@ -178,6 +253,38 @@ static int read_step(const struct json_at *at, struct arena *a, struct plan_step
         s->pty = flag;
         s->pty_given = true;
         return 0;
+}
+
+static int read_step(const struct json_at *at, struct arena *a, struct plan_step *s) {
+        static const char *const known[] = {"diag", "params",       "exec",   "timeout", "silence",
+                                            "pty",  "on_interrupt", "reboot", NULL};
+        static const char *const kinds[] = {"diag", "exec", "reboot"};
+        struct json_at what = {0}, other;
+        size_t kind = ARRAY_SIZE(kinds);
+        int r;
+
+        *s = (struct plan_step){.pty = -1};
+        r = json_only(at, known);
+        if (r != 0)
+                return r;
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+                if (json_get(at, kinds[i], &other) != 0)
+                        continue;
+                if (kind < ARRAY_SIZE(kinds))
+                        return json_fail(at,
+                                         "a step has one of diag, exec, reboot; this one has "
+                                         "both %s and %s",
+                                         kinds[kind], kinds[i]);
+                kind = i;
+                what = other;
+        }
+        if (kind == ARRAY_SIZE(kinds))
+                return json_fail(at,
+                                 "a step has one of diag, exec, reboot; this one has none of them");
+        if (kind == 2)
+                return read_reboot(at, &what, s);
+        r = kind == 0 ? read_diag(at, &what, a, s) : read_exec(at, &what, a, s);
+        return r == 0 ? read_process(at, s) : r;
 }
 
 static int read_steps(const struct json_at *at, struct arena *a, struct plan *p) {
@@ -213,12 +320,20 @@ static int read_steps(const struct json_at *at, struct arena *a, struct plan *p)
 
 /* The first step's diagnostic, or its program without the directory. */
 static int name_by_step(const struct plan_step *s, struct arena *a, const char **ret) {
-        const char *name = s->diag, *slash;
+        const char *name = NULL, *slash;
         size_t len;
 
-        if (s->kind == PLAN_EXEC) {
+        switch (s->kind) {
+        case PLAN_DIAG:
+                name = s->diag;
+                break;
+        case PLAN_EXEC:
                 slash = strrchr(s->argv[0], '/');
                 name = slash && slash[1] ? slash + 1 : s->argv[0];
+                break;
+        case PLAN_REBOOT:
+                name = "reboot";
+                break;
         }
         assert(name);
         len = strnlen(name, NAME_MAX_LEN);
@@ -277,26 +392,63 @@ static void put_duration(struct json_writer *w, const char *key, uint64_t usec) 
         json_put_str(w, key, buf_text(&text));
 }
 
+static void put_diag(struct json_writer *w, const struct plan_step *s) {
+        json_put_str(w, "diag", s->diag);
+        if (s->n_params == 0)
+                return;
+        json_begin_object(w, "params");
+        for (size_t i = 0; i < s->n_params; i++)
+                json_put_str(w, s->params[i].name, s->params[i].value);
+        json_end_object(w);
+}
+
+static void put_exec(struct json_writer *w, const struct plan_step *s) {
+        json_begin_array(w, "exec");
+        for (size_t i = 0; i < s->n_argv; i++)
+                json_put_str(w, NULL, s->argv[i]);
+        json_end_array(w);
+}
+
+static void put_reboot(struct json_writer *w, const struct plan_step *s) {
+        json_begin_object(w, "reboot");
+        json_put_str(w, "mode", mode_names[s->force]);
+        put_duration(w, "within", s->within_usec);
+        json_end_object(w);
+}
+
+static void put_interrupt(struct json_writer *w, const struct plan_step *s) {
+        switch (s->on_interrupt) {
+        case PLAN_INTERRUPT_FAIL:
+                break;
+        case PLAN_INTERRUPT_CONTINUE:
+                json_put_str(w, "on_interrupt", interrupt_names[s->on_interrupt]);
+                break;
+        case PLAN_INTERRUPT_RETRY:
+                json_begin_object(w, "on_interrupt");
+                json_put_u64(w, "retry", s->retries);
+                json_end_object(w);
+                break;
+        }
+}
+
 static void put_step(struct json_writer *w, const struct plan_step *s) {
         json_begin_object(w, NULL);
-        if (s->kind == PLAN_DIAG) {
-                json_put_str(w, "diag", s->diag);
-                if (s->n_params > 0) {
-                        json_begin_object(w, "params");
-                        for (size_t i = 0; i < s->n_params; i++)
-                                json_put_str(w, s->params[i].name, s->params[i].value);
-                        json_end_object(w);
-                }
-        } else {
-                json_begin_array(w, "exec");
-                for (size_t i = 0; i < s->n_argv; i++)
-                        json_put_str(w, NULL, s->argv[i]);
-                json_end_array(w);
+        switch (s->kind) {
+        case PLAN_DIAG:
+                put_diag(w, s);
+                break;
+        case PLAN_EXEC:
+                put_exec(w, s);
+                break;
+        case PLAN_REBOOT:
+                put_reboot(w, s);
+                break;
         }
         put_duration(w, "timeout", s->timeout_usec);
         put_duration(w, "silence", s->silence_usec);
         if (s->pty_given)
                 json_put_bool(w, "pty", s->pty != 0);
+        put_interrupt(w, s);
         json_end_object(w);
 }
 
@@ -333,6 +485,8 @@ int plan_step_title(const struct plan_step *s, struct buf *out) {
 
         if (s->kind == PLAN_DIAG)
                 title_word(out, s->diag);
+        if (s->kind == PLAN_REBOOT)
+                buf_puts(out, s->force ? "reboot (force)" : "reboot");
         for (size_t i = 0; i < s->n_params && out->len - from <= TITLE_MAX; i++) {
                 buf_putc(out, ' ');
                 title_word(out, s->params[i].name);

@@ -3,9 +3,19 @@
  *
  *   { "name": "memory",
  *     "steps": [ { "diag": "memory", "params": { "size": "64M", "passes": 1 }, "timeout": "2h" },
- *                { "exec": ["head", "-c", "1", "/dev/urandom"], "pty": false, "silence": "10m" } ] }
+ *                { "reboot": true },
+ *                { "exec": ["head", "-c", "1", "/dev/urandom"], "pty": false, "silence": "10m",
+ *                  "on_interrupt": { "retry": 3 } },
+ *                { "reboot": { "mode": "force", "within": "5m" } } ] }
  *
- * Every step has exactly one of `diag`, `exec`. All strings are limited; unknown keys are errors.
+ * Every step has exactly one of `diag`, `exec`, `reboot`. All strings are limited; unknown keys are errors.
+ *
+ * A reboot passes when the machine is back under another boot id. `graceful` waits until no step of another run is
+ * on, `force` interrupts those. `within` bounds all of it as long as the machine stays up: the
+ * wait for the others, the order, and going down. `on_interrupt` says what follows when a reboot that was not this
+ * run's own ends a step: `fail` ends the run, `continue` goes on with the next step, `retry` begins the step
+ * again, at most so many times.
+ *
  * Pure: shape only. Whether a diagnostic exists and its parameters fit is the catalogue's to say.
  */
 #pragma once
@@ -17,10 +27,20 @@
 #define PLAN_ARGV_MAX 256
 #define PLAN_PARAMS_MAX 64
 #define PLAN_TEXT_MAX 65536 /* bytes of JSON */
+#define PLAN_RETRIES_MAX 5
+#define PLAN_WITHIN_USEC (UINT64_C(600) * 1000000) /* of a reboot, unless it says otherwise */
 
 enum plan_step_kind {
         PLAN_DIAG,
         PLAN_EXEC,
+        PLAN_REBOOT,
+};
+
+/* What follows when a reboot from outside ends the step. */
+enum plan_interrupt {
+        PLAN_INTERRUPT_FAIL,
+        PLAN_INTERRUPT_CONTINUE,
+        PLAN_INTERRUPT_RETRY,
 };
 
 struct plan_param {
@@ -40,6 +60,10 @@ struct plan_step {
                 silence_usec; /* no output for so long ends the step; 0: the diagnostic's, or none */
         int pty;              /* 1, 0, or -1: the diagnostic's, or 1 */
         bool pty_given;
+        enum plan_interrupt on_interrupt;
+        unsigned retries;     /* PLAN_INTERRUPT_RETRY: 1 to PLAN_RETRIES_MAX */
+        bool force;           /* PLAN_REBOOT */
+        uint64_t within_usec; /* PLAN_REBOOT; never 0 */
 };
 
 struct plan {
@@ -51,5 +75,5 @@ struct plan {
 /* Everything lives in @a. Returns 0, JSON_BAD (json_error() of the document) or -ENOMEM. */
 int plan_read(const struct json_at *at, struct arena *a, struct plan *ret);
 int plan_write(const struct plan *p, struct buf *out);
-/* The step in a few words: "memory size=64M", "head -c 1 /dev/urandom". */
+/* The step in a few words: "memory size=64M", "head -c 1 /dev/urandom", "reboot". */
 int plan_step_title(const struct plan_step *s, struct buf *out);

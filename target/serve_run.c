@@ -38,12 +38,36 @@ void run_refuse_lost(struct target *t, const char *to, const char *run) {
                 refuse(t, to, run, RUN_REFUSED_UNKNOWN, "this target knows no such run");
 }
 
+static enum role role_for(enum plan_step_kind kind) {
+        switch (kind) {
+        case PLAN_DIAG:
+                return ROLE_RUN;
+        case PLAN_EXEC:
+                return ROLE_ADMIN;
+        case PLAN_REBOOT:
+                return ROLE_REBOOT;
+        }
+        return ROLE_ADMIN;
+}
+
+static const char *step_words(const struct plan_step *s) {
+        switch (s->kind) {
+        case PLAN_DIAG:
+                return s->diag;
+        case PLAN_EXEC:
+                return "a free command";
+        case PLAN_REBOOT:
+                return "a reboot";
+        }
+        return "";
+}
+
 /* Are all its steps ones this target knows and @role may start? Else 1, and ret_why. */
 static int check_plan(const struct target *t, const struct plan *plan, enum role role,
                       struct arena *a, enum run_refusal *ret, const char **ret_why) {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const struct plan_step *s = &plan->steps[i];
-                const enum role needed = s->kind == PLAN_EXEC ? ROLE_ADMIN : ROLE_RUN;
+                const enum role needed = role_for(s->kind);
                 const char *const *argv;
                 const char *why = NULL;
                 int r = 0;
@@ -54,8 +78,7 @@ static int check_plan(const struct target *t, const struct plan *plan, enum role
                                 a,
                                 "step %zu (%s) needs the role %s, the sender has %s; roles are "
                                 "given by \"controllers\" in the target's configuration",
-                                i + 1, s->kind == PLAN_EXEC ? "a free command" : s->diag,
-                                role_name(needed), role_name(role));
+                                i + 1, step_words(s), role_name(needed), role_name(role));
                         return *ret_why ? 1 : -ENOMEM;
                 }
                 if (s->kind == PLAN_DIAG)

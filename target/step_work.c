@@ -407,6 +407,9 @@ static int make_spec(struct work *w, struct arena *a, const char *path, struct b
         case PLAN_EXEC:
                 spec.argv = s->argv;
                 break;
+        case PLAN_REBOOT:
+                *ret_why = "a reboot is no program";
+                return SPEC_NOT_RUN;
         }
         return r != 0 ? r : step_spec_write(&spec, out);
 }

@@ -108,8 +108,8 @@ static void says_what_is_wrong(void **state) {
         check_refused("{}", "there are none");
         check_refused("{\"steps\":[]}", "at least one step");
         check_refused("{\"steps\":{}}", "at least one step");
-        check_refused("{\"steps\":[{}]}", "this one has neither");
-        check_refused("{\"steps\":[{\"diag\":\"a\",\"exec\":[\"b\"]}]}", "this one has both");
+        check_refused("{\"steps\":[{}]}", "this one has none of them");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"exec\":[\"b\"]}]}", "both diag and exec");
         check_refused("{\"steps\":[{\"diag\":\"\"}]}", "name is empty");
         check_refused("{\"steps\":[{\"diag\":\"a\"},{\"diag\":5}]}", "steps[1].diag");
         check_refused("{\"steps\":[{\"exec\":[]}]}", "the program and its arguments");
@@ -126,6 +126,68 @@ static void says_what_is_wrong(void **state) {
         check_refused("{\"name\":\"\",\"steps\":[{\"diag\":\"a\"}]}", "name is empty");
         check_refused("{\"name\":\"a\\u001b[31m\",\"steps\":[{\"diag\":\"a\"}]}",
                       "control character");
+}
+
+static void reboots_and_interruptions(void **state) {
+        struct read r;
+        const struct plan_step *s;
+
+        (void)state;
+        assert_int_equal(read_text(&r, "{\"steps\":[{\"reboot\":true},"
+                                       "{\"reboot\":{\"mode\":\"force\",\"within\":\"90s\"}},"
+                                       "{\"reboot\":{}},{\"diag\":\"a\"},"
+                                       "{\"diag\":\"a\",\"on_interrupt\":\"continue\"},"
+                                       "{\"exec\":[\"a\"],\"on_interrupt\":\"retry\"},"
+                                       "{\"exec\":[\"a\"],\"on_interrupt\":{\"retry\":5}},"
+                                       "{\"exec\":[\"a\"],\"on_interrupt\":\"fail\"}]}"),
+                         0);
+        assert_string_equal(r.plan.name, "reboot");
+        s = r.plan.steps;
+        assert_int_equal(s[0].kind, PLAN_REBOOT);
+        assert_false(s[0].force);
+        assert_int_equal(s[0].within_usec, PLAN_WITHIN_USEC);
+        assert_int_equal(s[1].kind, PLAN_REBOOT);
+        assert_true(s[1].force);
+        assert_int_equal(s[1].within_usec, 90 * USEC_PER_SEC);
+        assert_int_equal(s[2].kind, PLAN_REBOOT);
+        assert_false(s[2].force);
+        assert_int_equal(s[3].on_interrupt, PLAN_INTERRUPT_FAIL);
+        assert_int_equal(s[4].on_interrupt, PLAN_INTERRUPT_CONTINUE);
+        assert_int_equal(s[4].retries, 0);
+        assert_int_equal(s[5].on_interrupt, PLAN_INTERRUPT_RETRY);
+        assert_int_equal(s[5].retries, 1);
+        assert_int_equal(s[6].on_interrupt, PLAN_INTERRUPT_RETRY);
+        assert_int_equal(s[6].retries, 5);
+        assert_int_equal(s[7].on_interrupt, PLAN_INTERRUPT_FAIL);
+        read_done(&r);
+}
+
+static void says_what_is_wrong_with_a_reboot(void **state) {
+        (void)state;
+        check_refused("{\"steps\":[{\"reboot\":false}]}", "steps[0].reboot: a step that does not");
+        check_refused("{\"steps\":[{\"reboot\":\"now\"}]}", "reboot is true or an object");
+        check_refused("{\"steps\":[{\"reboot\":{\"mode\":\"drain\"}}]}", "graceful, force");
+        check_refused("{\"steps\":[{\"reboot\":{\"mode\":1}}]}", "steps[0].reboot.mode");
+        check_refused("{\"steps\":[{\"reboot\":{\"wihtin\":\"5m\"}}]}", "within");
+        check_refused("{\"steps\":[{\"reboot\":{\"within\":\"soon\"}}]}", "reboot.within");
+        check_refused("{\"steps\":[{\"reboot\":{\"within\":0}}]}", "from 1s to 24h");
+        check_refused("{\"steps\":[{\"reboot\":{\"within\":\"25h\"}}]}", "from 1s to 24h");
+        check_refused("{\"steps\":[{\"reboot\":true,\"timeout\":\"5m\"}]}",
+                      "timeout goes with a diag or an exec");
+        check_refused("{\"steps\":[{\"reboot\":true,\"on_interrupt\":\"retry\"}]}",
+                      "steps[0].on_interrupt: on_interrupt goes with");
+        check_refused("{\"steps\":[{\"reboot\":true,\"exec\":[\"a\"]}]}", "both exec and reboot");
+        check_refused("{\"steps\":[{\"reobot\":true}]}", "reboot");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"on_interrupt\":\"again\"}]}",
+                      "fail, continue, retry");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"on_interrupt\":{}}]}", "{ \"retry\": 3 }");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"on_interrupt\":{\"retry\":0}}]}",
+                      "from 1 to 5");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"on_interrupt\":{\"retry\":6}}]}",
+                      "from 1 to 5");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"on_interrupt\":{\"retry\":\"3\"}}]}",
+                      "on_interrupt.retry");
+        check_refused("{\"steps\":[{\"diag\":\"a\",\"on_interrupt\":{\"tries\":3}}]}", "retry");
 }
 
 static void is_limited(void **state) {
@@ -168,7 +230,10 @@ static void comes_back_as_it_went(void **state) {
                 "{\"name\":\"n\",\"steps\":[{\"diag\":\"memory\",\"params\":{\"size\":\"64M\","
                 "\"passes\":\"1\"},\"timeout\":7200,\"silence\":\"1500000us\"},"
                 "{\"exec\":[\"sh\",\"-c\",\"echo \\\"ä\\\" \\u0001\"],\"pty\":false},"
-                "{\"exec\":[\"x\"],\"pty\":true}]}";
+                "{\"exec\":[\"x\"],\"pty\":true,\"on_interrupt\":\"continue\"},"
+                "{\"exec\":[\"y\"],\"on_interrupt\":{\"retry\":2}},"
+                "{\"reboot\":{\"mode\":\"graceful\",\"within\":600}},"
+                "{\"reboot\":{\"mode\":\"force\",\"within\":\"1500000us\"}}]}";
         CLEANUP(buf_done) struct buf out = {0};
         struct read r, again;
 
@@ -193,6 +258,8 @@ static void has_titles(void **state) {
         check_title("{\"exec\":[\"head\",\"-c\",\"1\",\"/dev/urandom\"]}",
                     "head -c 1 /dev/urandom");
         check_title("{\"exec\":[\"sh\",\"-c\",\"echo a\\nb\",\"\"]}", "sh -c 'echo a?b' ''");
+        check_title("{\"reboot\":true}", "reboot");
+        check_title("{\"reboot\":{\"mode\":\"force\"}}", "reboot (force)");
 
         buf_puts(&text, "{\"steps\":[{\"exec\":[\"echo\"");
         for (int i = 0; i < 100; i++)
@@ -219,8 +286,10 @@ static int read_once(void *userdata) {
 }
 
 static void survives_lack_of_memory(void **state) {
-        static char text[] = "{\"steps\":[{\"diag\":\"a\",\"params\":{\"x\":1,\"y\":\"z\"},"
-                             "\"silence\":0.5},{\"exec\":[\"a\",\"b\"]}]}";
+        static char text[] =
+                "{\"steps\":[{\"diag\":\"a\",\"params\":{\"x\":1,\"y\":\"z\"},"
+                "\"silence\":0.5},{\"exec\":[\"a\",\"b\"],\"on_interrupt\":{\"retry\":2}},"
+                "{\"reboot\":{\"within\":9}}]}";
 
         (void)state;
         assert_true(starve_each(read_once, text) > 5);
@@ -231,6 +300,8 @@ int main(void) {
                 cmocka_unit_test(reads_all_there_is),
                 cmocka_unit_test(names_itself_by_its_first_step),
                 cmocka_unit_test(says_what_is_wrong),
+                cmocka_unit_test(reboots_and_interruptions),
+                cmocka_unit_test(says_what_is_wrong_with_a_reboot),
                 cmocka_unit_test(is_limited),
                 cmocka_unit_test(comes_back_as_it_went),
                 cmocka_unit_test(has_titles),
