@@ -40,7 +40,7 @@
  *            the batch), "pty","timeout_usec","silence_usec"
  *   RUN     {"run","batch","target","title","state":"pending|sent|queued|running|ended","verdict","cause","step","of",
  *            "by","submitted_usec","started_usec","ended_usec","exit","note":why it waits or null,
- *            "streams":[{"name","next","size"|null}]}   with steps: "steps":[{"step","title","verdict","cause","exit",
+ *            "streams":[{"name","next","size"|null}]}   with steps: "steps":[{"step","title","verdict","cause","limit","exit",
  *            "elapsed_usec","streams":[{"name","size","sha256"}]}]
  */
 #pragma once

@@ -120,6 +120,7 @@ static void put_step(struct json_writer *w, const struct event *e, const char *t
         if (e->kind == EVENT_STEPPED) {
                 json_put_str(w, "verdict", verdict_name(e->verdict));
                 json_put_str(w, "cause", e->cause);
+                json_put_str(w, "limit", e->limit);
                 if (e->exit_status >= 0)
                         json_put_i64(w, "exit", e->exit_status);
                 else

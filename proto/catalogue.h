@@ -8,7 +8,7 @@
  *     "argv": ["memtester", "{size}B", "{passes}"],
  *     "needs": [ { "program": "memtester", "package": "memtester" } ],
  *     "exit": { "passed": [0], "not_run": [1] },      // every other exit status is failed
- *     "timeout": "24h", "silence": "1h", "pty": true }
+ *     "timeout": "24h", "silence": "1h", "grace": "10s", "pty": true }
  *
  * There is no shell: an argument is a template in which {name} is replaced by the parameter; an
  * argument that is exactly "{name?}" is left out when the parameter is empty. Types: int, bytes, duration, string (with
@@ -16,6 +16,9 @@
  * parameter is substituted as a number of bytes, a duration as a number of seconds ("90", "0.25"). A parameter with the default "" may
  * be left out. {libexec} is the absolute path of the folder `libexec` beside the file, for diagnostics
  * that need a script; such a script exits with 77 for "cannot run here". {{ is a brace.
+ *
+ * "grace" is what the program gets between SIGTERM and SIGKILL, at most a minute; without it 5 s at a limit and
+ * 1 s when it is cancelled. A diagnostic that must put something back in order (a disk, a firmware) asks for more.
  */
 #pragma once
 
@@ -55,6 +58,7 @@ struct catalogue_entry {
         size_t n_not_run;
         uint64_t timeout_usec;
         uint64_t silence_usec;
+        uint64_t grace_usec; /* 0: not said */
         bool pty;
 };
 

@@ -1,5 +1,6 @@
 #include "proto/diagnostic.h"
 
+#include "proto/base/clock.h"
 #include "proto/base/id.h"
 #include "proto/base/nearest.h"
 #include "proto/param.h"
@@ -11,6 +12,7 @@
 
 #define STATUSES_MAX 64
 #define NEEDS_MAX 32
+#define GRACE_MAX_USEC (60 * USEC_PER_SEC)
 
 /*
  * Templates: {name} is the parameter, {libexec} the folder of the catalogue's own programs, {{ a
@@ -283,11 +285,23 @@ static int read_exit(const struct json_at *at, struct arena *a, struct catalogue
         return 0;
 }
 
+/* Whoever cancels waits that long. */
+static int read_grace(const struct json_at *at, uint64_t *ret_usec) {
+        struct json_at grace;
+        int r = json_get(at, "grace", &grace);
+
+        if (r == 0)
+                r = json_duration(&grace, ret_usec);
+        if (r == 0 && *ret_usec > GRACE_MAX_USEC)
+                return json_fail(&grace, "grace is at most 1m");
+        return r == JSON_ABSENT ? 0 : r;
+}
+
 int diagnostic_read(const struct json_at *at, struct arena *a, const char *name,
                     struct diagnostic *d) {
-        static const char *const known[] = {"$schema", "name",    "title", "help",
-                                            "params",  "argv",    "needs", "exit",
-                                            "timeout", "silence", "pty",   NULL};
+        static const char *const known[] = {"$schema", "name",  "title", "help",    "params",
+                                            "argv",    "needs", "exit",  "timeout", "silence",
+                                            "grace",   "pty",   NULL};
         struct catalogue_entry *e = &d->entry;
         int r;
 
@@ -317,6 +331,8 @@ int diagnostic_read(const struct json_at *at, struct arena *a, const char *name,
                 r = json_get_duration(at, "timeout", &e->timeout_usec);
         if (r == 0)
                 r = json_get_duration(at, "silence", &e->silence_usec);
+        if (r == 0)
+                r = read_grace(at, &e->grace_usec);
         if (r == 0)
                 r = json_get_bool(at, "pty", &e->pty);
         return r;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TEXT_MAX 4096
+#define LIMIT_MAX 32
 #define STREAMS_MAX 64
 
 static const char *const kind_names[] = {
@@ -72,6 +73,7 @@ static void put_stepped(struct json_writer *w, const struct event *e) {
         json_put_u64(w, "step", e->step);
         json_put_str(w, "verdict", verdict_name(e->verdict));
         put_optional(w, "cause", e->cause);
+        put_optional(w, "limit", e->limit);
         if (e->exit_status >= 0)
                 json_put_i64(w, "exit", e->exit_status);
         if (e->signal > 0)
@@ -280,6 +282,8 @@ static int read_stepped(const struct json_at *at, struct arena *a, struct event 
                 r = read_verdict(at, &e->verdict);
         if (r == 0)
                 r = read_text(at, "cause", TEXT_MAX, a, &e->cause);
+        if (r == 0)
+                r = read_text(at, "limit", LIMIT_MAX, a, &e->limit);
         if (r == 0)
                 r = read_status(at, "exit", &e->exit_status);
         if (r == 0)

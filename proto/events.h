@@ -8,6 +8,7 @@
  *   {"t":…,"ev":"started","step":1,"of":2,"title":"memory size=64M","boot":"6f1c…"}
  *   {"t":…,"ev":"stepped","step":1,"verdict":"passed","exit":0,"elapsed":5123456,
  *      "streams":[{"name":"1.out","size":81920,"sha256":"…"}]}
+ *      A step that was ended by a limit of its own has "limit":"time", "silence" or "disk".
  *   {"t":…,"ev":"cancel","by":"ctl@lab"}
  *   {"t":…,"ev":"ended","verdict":"failed","cause":"step 1 exited with 3"}
  *
@@ -61,6 +62,7 @@ struct event {
         const char *title;                  /* started */
         enum verdict verdict;               /* stepped, ended */
         const char *cause;                  /* stepped, ended: a sentence, may be NULL */
+        const char *limit;                  /* stepped: which one ended it, or NULL */
         int exit_status;                    /* stepped; -1 when there is none */
         int signal;                         /* stepped; 0 when there is none */
         uint64_t elapsed_usec;              /* stepped */

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/inotify.h>
 
+/* Between SIGTERM and SIGKILL, unless the catalogue says otherwise. */
 #define GRACE_USEC (5 * USEC_PER_SEC)
+#define CANCEL_GRACE_USEC USEC_PER_SEC
 #define FLUSH_BYTES (8u << 20)
 
 static void find_out(struct work *w, const char *trouble);
@@ -56,6 +58,7 @@ static void tell(struct work *w, uint64_t size, const char *sha256) {
         struct runq_result result = {
                 .verdict = w->verdict,
                 .cause = w->cause,
+                .limit = w->limit,
                 .exit_status = w->exit_status,
                 .signal = w->signal,
                 .elapsed_usec = w->elapsed_usec,
@@ -89,6 +92,7 @@ static void set_verdict(struct work *w, enum verdict verdict, const char *cause)
         free(w->cause);
         w->cause = cause && *cause ? strdup(cause) : NULL;
         w->verdict = verdict;
+        w->limit = NULL;
         w->exit_status = -1;
         w->signal = 0;
         w->elapsed_usec = 0;
@@ -164,6 +168,7 @@ static void exited(struct work *w) {
                                             .text = e.text},
                        &verdict, &cause);
         set_verdict(w, verdict, r < 0 ? NULL : buf_text(&cause));
+        w->limit = judge_limit(e.cause);
         w->exit_status = e.exit_status;
         w->signal = e.signal;
         w->elapsed_usec = e.elapsed_usec;
@@ -374,6 +379,8 @@ static int diag_spec(struct work *w, const struct plan_step *s, struct arena *a,
                 spec->timeout_usec = e->timeout_usec;
         if (!s->silence_usec)
                 spec->silence_usec = e->silence_usec;
+        if (e->grace_usec)
+                spec->grace_usec = spec->cancel_grace_usec = e->grace_usec;
         if (!s->pty_given)
                 spec->pty = e->pty;
         return 0;
@@ -383,7 +390,9 @@ static int make_spec(struct work *w, struct arena *a, const char *path, struct b
                      const char **ret_why) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct plan plan;
-        struct step_spec spec = {.grace_usec = GRACE_USEC, .boot = w->target->boot};
+        struct step_spec spec = {.grace_usec = GRACE_USEC,
+                                 .cancel_grace_usec = CANCEL_GRACE_USEC,
+                                 .boot = w->target->boot};
         int r = rundir_plan(w->target->rundir, w->run->id, a, &doc, &plan);
 
         if (r == -ENOMEM)

@@ -29,6 +29,7 @@ struct work {
         /* While the output is being hashed: what will be said of the step. */
         enum verdict verdict;
         char *cause;
+        const char *limit;
         int exit_status;
         int signal;
         uint64_t elapsed_usec;

@@ -1,5 +1,6 @@
 #include "target/core/judge.h"
 
+#include "proto/base/cleanup.h"
 #include "proto/units.h"
 
 #include <errno.h>
@@ -24,6 +25,19 @@ static enum verdict judge_status(const struct judge_step *s, const struct judge_
         if (listed(s->not_run, s->n_not_run, e->exit_status))
                 return VERDICT_NOT_RUN;
         return VERDICT_FAILED;
+}
+
+const char *judge_limit(const char *cause) {
+        static const char *const limits[][2] = {
+                {"timeout", "time"   },
+                {"silence", "silence"},
+                {"budget",  "disk"   },
+        };
+
+        for (size_t i = 0; cause && i < ARRAY_SIZE(limits); i++)
+                if (strcmp(cause, limits[i][0]) == 0)
+                        return limits[i][1];
+        return NULL;
 }
 
 int judge_step(const struct judge_step *s, const struct judge_exit *e, enum verdict *ret,

@@ -26,6 +26,8 @@ struct judge_exit {
         const char *text;
 };
 
+/* Which limit of the step ended it: "time", "silence", "disk"; NULL: none did. For machines. */
+const char *judge_limit(const char *cause);
 /* @ret_cause gets a sentence, empty when passed. Returns 0 or -ENOMEM. */
 int judge_step(const struct judge_step *s, const struct judge_exit *e, enum verdict *ret,
                struct buf *ret_cause);

@@ -324,6 +324,7 @@ int runq_exited(struct runq *q, struct runq_run *run, unsigned step, const struc
         if (text_copy(&k->cause, r->cause) < 0)
                 return -ENOMEM;
         k->verdict = r->verdict;
+        k->limit = r->limit;
         k->exit_status = r->exit_status;
         k->signal = r->signal;
         k->elapsed_usec = r->elapsed_usec;
@@ -389,6 +390,7 @@ static void record_stepped(struct runq_run *run, struct runq_action *a) {
                                    .step = run->step,
                                    .verdict = k->verdict,
                                    .cause = k->cause,
+                                   .limit = k->limit,
                                    .exit_status = k->exit_status,
                                    .signal = k->signal,
                                    .elapsed_usec = k->elapsed_usec,

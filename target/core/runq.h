@@ -46,6 +46,7 @@ enum runq_phase {
 struct runq_result {
         enum verdict verdict;
         const char *cause; /* may be NULL */
+        const char *limit; /* of judge_limit(); kept as it is */
         int exit_status;   /* -1 when there is none */
         int signal;
         uint64_t elapsed_usec;
@@ -55,6 +56,7 @@ struct runq_result {
 struct runq_kept_result {
         enum verdict verdict;
         char *cause;
+        const char *limit;
         int exit_status;
         int signal;
         uint64_t elapsed_usec;

@@ -30,6 +30,7 @@ struct course {
         uint64_t kill_at;    /* SIGKILL from then on */
         uint64_t pass_at;    /* the next round of it */
         uint64_t full_since; /* 0: the disk takes all */
+        bool wished;         /* N.kill was seen */
         bool exited;         /* the main program */
         bool gone;           /* and everything else */
         bool refused;        /* execve() failed: there was never a program */
@@ -47,16 +48,21 @@ static uint64_t later(uint64_t now, uint64_t usec) {
 /* A sentence in the arena; without memory for it the cause must do. */
 #define say(c, ...) arena_printf((c)->job->arena, __VA_ARGS__)
 
-static void course_finish(struct course *c, uint64_t now, const char *cause, const char *text) {
+static void course_end(struct course *c, uint64_t now, const char *cause, const char *text,
+                       uint64_t grace) {
         if (c->end.cause || c->exited)
                 return;
         c->end.cause = cause;
         c->end.text = text;
-        c->kill_at = min_u64(c->kill_at, later(now, c->job->spec->grace_usec));
+        c->kill_at = min_u64(c->kill_at, later(now, grace));
         kill(-c->child->pid, SIGTERM);
         kill(-c->child->pid, SIGCONT);
         tree_signal(SIGTERM, c->child->pid);
         tree_signal(SIGCONT, c->child->pid);
+}
+
+static void course_finish(struct course *c, uint64_t now, const char *cause, const char *text) {
+        course_end(c, now, cause, text, c->job->spec->grace_usec);
 }
 
 static void course_reap(struct course *c, uint64_t now) {
@@ -166,8 +172,14 @@ static void course_limits(struct course *c, uint64_t now) {
 }
 
 static void course_wishes(struct course *c, uint64_t now) {
-        if (access(c->job->kill_name, F_OK) == 0)
-                course_finish(c, now, "cancelled", "it was cancelled");
+        uint64_t grace = c->job->spec->cancel_grace_usec;
+
+        if (c->wished || access(c->job->kill_name, F_OK) < 0)
+                return;
+        c->wished = true;
+        course_end(c, now, "cancelled", "it was cancelled", grace);
+        /* It may be ending already, for a reason that stays; but now somebody waits for it. */
+        c->kill_at = min_u64(c->kill_at, later(now, grace));
 }
 
 static void course_signals(struct course *c, uint64_t now) {
@@ -223,9 +235,9 @@ static uint64_t course_deadline(const struct course *c, uint64_t now) {
                         at = min_u64(at, later(c->started, spec->timeout_usec));
                 if (spec->silence_usec && !c->full_since)
                         at = min_u64(at, later(c->heard, spec->silence_usec));
-                if (!c->job->watched)
-                        at = min_u64(at, now + LOOK_USEC);
         }
+        if (!c->job->watched && !c->wished)
+                at = min_u64(at, now + LOOK_USEC);
         if (!c->gone && c->kill_at != USEC_NEVER)
                 at = min_u64(at, c->kill_at > c->pass_at ? c->kill_at : c->pass_at);
         if (c->full_since && !c->lost)

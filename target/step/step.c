@@ -47,6 +47,7 @@ int step_spec_write(const struct step_spec *s, struct buf *out) {
         json_put_u64(&w, "timeout", s->timeout_usec);
         json_put_u64(&w, "silence", s->silence_usec);
         json_put_u64(&w, "grace", s->grace_usec);
+        json_put_u64(&w, "cancel_grace", s->cancel_grace_usec);
         json_put_bool(&w, "pty", s->pty);
         if (s->boot)
                 json_put_str(&w, "boot", s->boot);
@@ -144,6 +145,9 @@ static int read_spec(const struct json_at *root, struct arena *a, struct step_sp
                 r = json_get_u64(root, "silence", &s->silence_usec);
         if (r == 0)
                 r = json_get_u64(root, "grace", &s->grace_usec);
+        s->cancel_grace_usec = s->grace_usec; /* a spec of before it was told apart */
+        if (r == 0)
+                r = json_get_u64(root, "cancel_grace", &s->cancel_grace_usec);
         if (r == 0)
                 r = json_get_bool(root, "pty", &s->pty);
         return r;

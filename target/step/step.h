@@ -15,7 +15,8 @@
  *   rota-step RUNDIR STEP        (argv; everything else is in the spec)
  *
  * 2.spec: {"argv":["memtester","64M","1"],"env":{"ROTA_RUN":"…","ROTA_STEP":"2",…},"cwd":"…",
- *          "timeout":7200000000,"silence":0,"pty":true,"boot":"6f1c…","grace":5000000}   (times in microseconds)
+ *          "timeout":7200000000,"silence":0,"pty":true,"boot":"6f1c…","grace":5000000,
+ *          "cancel_grace":1000000}   (times in microseconds)
  * 2.exit: {"exit":0}  or  {"signal":9}, with
  *         "cause": absent | "timeout" | "silence" | "cancelled" | "missing" (program not found) | "exec" | "disk" (the
  *         output could not be written) | "internal";
@@ -23,7 +24,8 @@
  *         "elapsed": microseconds; "size": bytes of N.out; "sha256": hex of N.out, fsync'ed before
  *
  * rota-step ends a step by SIGTERM to the whole process group (session), after `grace` by SIGKILL to everything it can
- * find: it is a child subreaper, so descendants that double-forked are its children in the end. It is done when
+ * find: it is a child subreaper, so descendants that double-forked are its children in the end. A wish (N.kill) waits
+ * `cancel_grace` instead, also when a limit was reached before: somebody waits. It is done when
  * the main program has exited and no descendant is left (those left over are killed after 1 s), and the output is
  * drained. The child gets SIGKILL by PR_SET_PDEATHSIG should rota-step itself be killed.
  */
@@ -39,10 +41,11 @@ struct step_spec {
         const char *const *argv; /* ends with NULL */
         const char *const *
                 env; /* "NAME=value", ends with NULL; beside a minimal PATH, HOME, LANG, TERM=dumb */
-        const char *cwd;       /* NULL: the run directory */
-        uint64_t timeout_usec; /* 0: none */
-        uint64_t silence_usec; /* 0: none */
-        uint64_t grace_usec;   /* between SIGTERM and SIGKILL */
+        const char *cwd;            /* NULL: the run directory */
+        uint64_t timeout_usec;      /* 0: none */
+        uint64_t silence_usec;      /* 0: none */
+        uint64_t grace_usec;        /* between SIGTERM and SIGKILL */
+        uint64_t cancel_grace_usec; /* the same, for one who cancels and waits */
         bool pty;
         const char *boot;
 };

@@ -40,7 +40,8 @@ static const char memory[] =
         "  \"argv\": [\"memtester\", \"{size}B\", \"{passes}\"],\n"
         "  \"needs\": [ { \"program\": \"memtester\", \"package\": \"memtester\" } ],\n"
         "  \"exit\": { \"passed\": [0], \"not_run\": [1, 77] },\n"
-        "  \"timeout\": \"24h\", \"silence\": \"1h\", \"pty\": false }\n";
+        "  \"timeout\": \"24h\", \"silence\": \"1h\", \"grace\": \"10s\", \"pty\": false "
+        "}\n";
 
 static const char net[] =
         "{\"name\":\"net\",\"title\":\"Network\",\"params\":{"
@@ -111,6 +112,7 @@ static void loads_and_lists(void **state) {
         assert_int_equal(e->n_not_run, 2);
         assert_int_equal(e->not_run[1], 77);
         assert_int_equal(e->timeout_usec, UINT64_C(86400000000));
+        assert_int_equal(e->grace_usec, 10000000);
         assert_false(e->pty);
         e = catalogue_find(c, "net");
         assert_true(e->pty);

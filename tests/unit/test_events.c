@@ -24,6 +24,9 @@ static const char *const lines[] = {
         "\"cause\":\"cancelled by ctl@lab\",\"signal\":15,\"elapsed\":7,\"streams\":[]}",
         "{\"t\":1767222007000000,\"ev\":\"ended\",\"verdict\":\"cancelled\","
         "\"cause\":\"by ctl@lab\"}",
+        "{\"t\":1767222006500000,\"ev\":\"stepped\",\"step\":2,\"verdict\":\"failed\","
+        "\"cause\":\"no output for 1s\",\"limit\":\"silence\",\"signal\":15,\"elapsed\":7,"
+        "\"streams\":[]}",
 };
 
 static void come_back_as_they_went(void **state) {

@@ -58,11 +58,22 @@ static void by_cause(void **state) {
                       rows[i].verdict, rows[i].said);
 }
 
+static void by_limit(void **state) {
+        (void)state;
+        assert_string_equal(judge_limit("timeout"), "time");
+        assert_string_equal(judge_limit("silence"), "silence");
+        assert_string_equal(judge_limit("budget"), "disk");
+        assert_null(judge_limit("disk"));
+        assert_null(judge_limit("cancelled"));
+        assert_null(judge_limit(NULL));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(by_exit_status),
                 cmocka_unit_test(by_signal),
                 cmocka_unit_test(by_cause),
+                cmocka_unit_test(by_limit),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ static void the_spec_comes_back(void **state) {
                               .timeout_usec = 7,
                               .silence_usec = 8,
                               .grace_usec = 9,
+                              .cancel_grace_usec = 10,
                               .pty = false,
                               .boot = "6f",
                               .cwd = "/tmp"};
@@ -46,6 +47,7 @@ static void the_spec_comes_back(void **state) {
         assert_int_equal(t.timeout_usec, 7);
         assert_int_equal(t.silence_usec, 8);
         assert_int_equal(t.grace_usec, 9);
+        assert_int_equal(t.cancel_grace_usec, 10);
         assert_false(t.pty);
 }
 
