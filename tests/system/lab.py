@@ -80,13 +80,15 @@ class Result:
 class Server:
     """deploy/lab/server, which runs Prosody or ejabberd with the files of deploy/ unchanged."""
 
-    def __init__(self, kind, path, domain=DOMAIN):
-        self.kind, self.path, self.domain = kind, Path(path), domain
-        self._do("create", kind, path, domain)
+    def __init__(self, kind, path, domain=DOMAIN, inside=(), listen="127.0.0.1"):
+        """@inside: words before every command, for a network namespace of its own."""
+        self.kind, self.path, self.domain, self.inside = kind, Path(path), domain, list(inside)
+        self.host = "127.0.0.1"
+        self._do("create", kind, path, domain, listen)
 
     def _do(self, *args, stdin=""):
-        done = subprocess.run([TOP / "deploy/lab/server", *map(str, args)], input=stdin, text=True,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*self.inside, TOP / "deploy/lab/server", *map(str, args)], input=stdin,
+                              text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
 
@@ -130,6 +132,7 @@ class Piece:
         self.config = config
         self.log_file = self.path / "log"
         self.process = None
+        self.inside, self.extra_env = [], {}  # words before its command; what else its environment has
         password = self.path / "password"
         password.write_text(f"pw-{name}\n")
         password.chmod(0o600)
@@ -141,9 +144,10 @@ class Piece:
         self.write_config()
         env = dict(os.environ, HOME=str(self.path), XDG_RUNTIME_DIR=str(self.path), NO_COLOR="1")
         env.pop("NOTIFY_SOCKET", None)
+        env.update(self.extra_env)
         env.update(extra_env or {})
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([*self.inside, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=env, start_new_session=True,
                                             preexec_fn=dies_with_us)
 
@@ -186,7 +190,7 @@ class Controller(Piece):
         server = lab.server
         super().__init__(lab, name, "controller.json", {
             "jid": f"{name}@{server.domain}", "password_file": "password",
-            "server": f"127.0.0.1:{server.port}", "ca_file": str(server.ca_file),
+            "server": f"{server.host}:{server.port}", "ca_file": str(server.ca_file),
             "accept": [f"*@{server.domain}"],
             "state_dir": str(lab.path / name / "state"), "socket": str(lab.path / name / "sock"),
             "catalogue": [str(TOP / "deploy/diagnostics")], "free_min": "1M", **over})
@@ -208,7 +212,7 @@ class Pc(Piece):
         self.pid_file = lab.path / name / "pc.pid"
         super().__init__(lab, name, "target.json", {
             "jid": f"{name}@{server.domain}", "password_file": "password",
-            "server": f"127.0.0.1:{server.port}", "ca_file": str(server.ca_file),
+            "server": f"{server.host}:{server.port}", "ca_file": str(server.ca_file),
             "name": f"Number {name}", "location": f"Lab/Rack {name}", "labels": {"kind": "scratch"},
             "controllers": {**{f"{c}@{server.domain}": "admin" for c in lab.controller_names},
                             f"*@{server.domain}": "view"},
@@ -281,7 +285,7 @@ class Lab:
         self.path = Path(path or tempfile.mkdtemp(prefix="rota-lab-"))
         self.controller_names = list(controllers)
         self._clients = []
-        self.server = Server(kind, self.path / "server")
+        self.server = self.make_server(kind)
         try:
             self.server.start()
             self.server.account(*controllers, *pcs, *accounts)
@@ -290,6 +294,9 @@ class Lab:
         except BaseException:
             self.close()
             raise
+
+    def make_server(self, kind):
+        return Server(kind, self.path / "server")
 
     def __enter__(self):
         return self

@@ -1,5 +1,9 @@
 """What the tests of the promises share: runs that leave marks, runs that wait for a gate."""
+import contextlib
+import hashlib
+import json
 import shlex
+import sqlite3
 
 from lab import wait_for
 
@@ -65,3 +69,34 @@ def received(lab, run, stream="1.out", controller=None):
         if s["name"] == stream:
             return s["next"]
     return 0
+
+
+def journal(path):
+    """The events of a run directory, of a target or a controller."""
+    return [json.loads(line) for line in (path / "events").read_text().splitlines()]
+
+
+def checked_run(path):
+    """
+    The streams (name -> size and sha256) of a run that has ended, in the run directory @path, after a look at it: one
+    acceptance, one end, each step begun and ended once, every stream as long as its event says, with that hash.
+    """
+    events = journal(path)
+    kinds = [e["ev"] for e in events]
+    assert kinds.count("accepted") <= 1 and kinds.count("ended") == 1 and kinds[-1] == "ended", (path, kinds)
+    begun = [e["step"] for e in events if e["ev"] == "started"]
+    assert begun == list(range(1, len(begun) + 1)), f"{path}: steps were begun as {begun}"
+    assert [e["step"] for e in events if e["ev"] == "stepped"] == begun, f"{path}: {events}"
+    streams = {s["name"]: s for e in events for s in e.get("streams", [])}
+    for name, stream in streams.items():
+        data = (path / name).read_bytes() if stream["size"] else b""
+        assert len(data) == stream["size"], f"{path}/{name}: {len(data)} of {stream['size']} bytes"
+        assert hashlib.sha256(data).hexdigest() == stream["sha256"], f"{path}/{name}: another hash"
+    return streams
+
+
+def store_is_sound(path):
+    """SQLite's own check of a controller's store, whose controller has ended."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        found = db.execute("PRAGMA integrity_check").fetchall()
+    assert found == [("ok",)], f"{path}: {found}"
