@@ -4,18 +4,16 @@
         chaos.run(faults=100)
         print(chaos.check())        # a summary; raises when a promise was broken
 
-Three machines tell stories (teller.py) all the time. Faults come in bursts of one to five that overlap; after each burst
+Three machines tell stories (teller.py) all the time. Faults come in bursts of one to six that overlap; after each burst
 everything must be well again within a deadline. What is drawn, in which order, for how long and against
 whom follows from the seed alone; what is under way at that moment is the machine's affair.
-
-A fault is a class: `kind` names it, `claims` what no other fault may use meanwhile, `touches` the machines whose
-output cannot flow meanwhile, begin() and end() do it.
 """
 import collections
 import heapq
 import json
 import os
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -24,434 +22,16 @@ import threading
 import time
 from pathlib import Path
 
+from disks import Ext4, Tmpfs
+from faults import CONTROLLER, KINDS, ON_EXT4, PCS
 from lab import build_dir, wait_for
 from promises import checked_run, journal, store_is_sound
 from teller import story
-from wires import SERVER, WiredLab
+from wires import WiredLab
 
-MIB = 1 << 20
 HEALTH = 60  # seconds after a burst
-CONTROLLER = "ctl"
-PCS = ("pc1", "pc2", "pc3")
-ON_EXT4 = (CONTROLLER, "pc2")  # the others' state is on a tmpfs
 TELLER = Path(__file__).with_name("teller.py")
 
-
-# --- faults
-
-class Fault:
-    """One fault against @who. Numbers that it needs are drawn in __init__, from @dice alone."""
-    kind = ""
-    weight = 10
-    seconds = 0.2, 1.2  # from begin() to end()
-    whom = PCS
-
-    def __init__(self, dice):
-        self.who = dice.choice(self.whom)
-        self.lasts = dice.uniform(*self.seconds)
-        self.claims = {(self.family, self.who)}
-
-    family = "process"
-
-    @property
-    def touches(self):
-        return [self.who] if self.who in PCS else list(PCS)
-
-    def begin(self, chaos):
-        """False: there was nothing to break."""
-        raise NotImplementedError
-
-    def end(self, chaos):
-        pass
-
-    def __str__(self):
-        return f"{self.kind} {self.who} {self.lasts:.2f} s"
-
-
-class KillDaemon(Fault):
-    """kill -9 of rota-target, at any moment; the PC starts it again."""
-    kind = "kill target"
-    weight = 30
-
-    def begin(self, chaos):
-        self.old = chaos.lab.pc(self.who).target_pid()
-        return self.old is not None and chaos.kill(self.old)
-
-    def end(self, chaos):
-        wait_for(lambda: chaos.lab.pc(self.who).target_pid() not in (None, self.old), 20,
-                 what=f"{self.who} has a daemon again")
-
-
-class KillParent(KillDaemon):
-    """The same the moment a new rota-step is its child."""
-    kind = "kill rota-step's parent"
-    weight = 8
-
-    def begin(self, chaos):
-        pc = chaos.lab.pc(self.who)
-        before = set(chaos.steps(self.who))
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            self.old = pc.target_pid()
-            if self.old and any(chaos.parent(s) == self.old for s in set(chaos.steps(self.who)) - before):
-                return chaos.kill(self.old)
-            chaos.pause(0.005)
-        # none was begun: one that runs under it, then
-        self.old = pc.target_pid()
-        if self.old and any(chaos.parent(s) == self.old for s in chaos.steps(self.who)):
-            return chaos.kill(self.old)
-        return False
-
-
-class KillStep(Fault):
-    """kill -9 of rota-step: the step ends as not-run, with what it had printed."""
-    kind = "kill rota-step"
-    weight = 6
-    seconds = 0, 0
-
-    def begin(self, chaos):
-        steps = chaos.steps(self.who)
-        if steps:
-            chaos.cut(self.who)
-        return bool(steps) and chaos.kill(steps[0])
-
-
-class KillController(Fault):
-    kind = "kill controller"
-    weight = 14
-    seconds = 0, 0.8
-    whom = CONTROLLER,
-
-    def begin(self, chaos):
-        chaos.lab.controller().kill()
-        return True
-
-    def end(self, chaos):
-        chaos.lab.controller().start()
-
-
-class KillServer(Fault):
-    kind = "kill server"
-    weight = 8
-    seconds = 0, 0.5
-    whom = SERVER,
-
-    def begin(self, chaos):
-        chaos.lab.server.kill()
-        return True
-
-    def end(self, chaos):
-        chaos.lab.server.start()
-
-
-class Freeze(Fault):
-    """SIGSTOP, and SIGCONT later."""
-    kind = "freeze"
-    weight = 12
-    seconds = 0.1, 1.5
-    whom = (*PCS, CONTROLLER, SERVER, *(f"{pc}'s step" for pc in PCS))
-
-    @property
-    def touches(self):
-        return [self.who.split("'")[0]] if self.who.startswith("pc") else list(PCS)
-
-    def begin(self, chaos):
-        if self.who == SERVER:
-            self.pids = [-chaos.lab.server.pid()]  # Erlang has helpers
-        elif self.who == CONTROLLER:
-            self.pids = [chaos.lab.controller().process.pid]
-        elif self.who in PCS:
-            self.pids = [chaos.lab.pc(self.who).target_pid()]
-        else:
-            self.pids = chaos.steps(self.who.split("'")[0])
-        return all(self.pids) and any([chaos.kill(pid, signal.SIGSTOP) for pid in self.pids])
-
-    def end(self, chaos):
-        for pid in self.pids:
-            chaos.kill(pid, signal.SIGCONT)
-
-
-class LinkDown(Fault):
-    kind = "cable out"
-    family = "link"
-    weight = 10
-    seconds = 0.2, 2
-    whom = (*PCS, CONTROLLER, SERVER)
-
-    def begin(self, chaos):
-        chaos.wires.plug(self.who, False)
-        return True
-
-    def end(self, chaos):
-        chaos.wires.plug(self.who, True)
-
-
-class Flap(LinkDown):
-    """Out and in, a few times."""
-    kind = "flapping cable"
-    weight = 5
-    seconds = 0, 0
-
-    def __init__(self, dice):
-        super().__init__(dice)
-        self.pauses = [dice.uniform(0.02, 0.2) for _ in range(2 * dice.randrange(2, 5))]
-
-    def begin(self, chaos):
-        for i, pause in enumerate(self.pauses):
-            chaos.wires.plug(self.who, bool(i % 2))
-            chaos.pause(pause)
-        return True
-
-
-class Slow(Fault):
-    kind = "64 kbit/s"
-    family = "rate"
-    weight = 5
-    seconds = 0.5, 2.5
-    whom = (*PCS, CONTROLLER)
-
-    def begin(self, chaos):
-        chaos.wires.slow(self.who, "64kbit")
-        return True
-
-    def end(self, chaos):
-        chaos.wires.slow(self.who, None)
-
-
-class Rule(Fault):
-    """Everything that comes and goes meets a rule of nftables."""
-    family = "rule"
-    whom = (*PCS, CONTROLLER, SERVER)
-    rule = ""
-
-    def begin(self, chaos):
-        self.table = chaos.wires.begin_rule(self.who, self.rule.format(port=chaos.lab.server.port))
-        return True
-
-    def end(self, chaos):
-        chaos.wires.end_rule(self.who, self.table)
-
-
-class HalfOpen(Rule):
-    """Nothing passes and nobody is told; at times for so long that the server gives up."""
-    kind = "half-open"
-    weight = 8
-    seconds = 0.3, 2
-    rule = "drop"
-
-    def __init__(self, dice):
-        super().__init__(dice)
-        if dice.random() < 0.08:
-            self.lasts = dice.uniform(8, 12)
-
-
-class Blackhole(Fault):
-    """Half-open one way: what is sent is swallowed by the routing."""
-    kind = "blackhole route"
-    family = "route"
-    weight = 4
-    seconds = 0.3, 2
-    whom = (*PCS, CONTROLLER)
-
-    def begin(self, chaos):
-        chaos.wires.blackhole(self.who, True)
-        return True
-
-    def end(self, chaos):
-        chaos.wires.blackhole(self.who, False)
-
-
-class Reset(Rule):
-    """Both ends of the connection get a reset, and new ones are refused."""
-    kind = "tcp reset"
-    weight = 10
-    seconds = 0.05, 0.4
-    rule = "tcp dport {port} reject with tcp reset"
-
-    def begin(self, chaos):
-        super().begin(chaos)
-        self.back = chaos.wires.begin_rule(self.who, "tcp sport {0} reject with tcp reset".format(
-            chaos.lab.server.port))
-        return True
-
-    def end(self, chaos):
-        super().end(chaos)
-        chaos.wires.end_rule(self.who, self.back)
-
-
-class Loss(Rule):
-    kind = "lost packets"
-    weight = 6
-    seconds = 0.5, 2.5
-
-    def __init__(self, dice):
-        super().__init__(dice)
-        self.percent = dice.randrange(5, 31)
-        self.rule = f"numgen random mod 100 < {self.percent} drop"
-
-    def __str__(self):
-        return f"{super().__str__()}, {self.percent} %"
-
-
-class DiskFull(Fault):
-    kind = "disk full"
-    family = "disk"
-    weight = 6
-    seconds = 0.2, 1.5
-    whom = (*PCS, CONTROLLER)
-
-    def begin(self, chaos):
-        chaos.disks[self.who].fill()
-        return True
-
-    def end(self, chaos):
-        chaos.disks[self.who].clear()
-
-
-class ReadOnly(Fault):
-    """
-    The file system takes an error and becomes read-only under whoever works there. Nobody comes back from that
-    but by a new mount: the controller is killed, the PC loses its power.
-    """
-    kind = "disk read-only"
-    family = "disk"
-    weight = 2
-    seconds = 0.3, 1.5
-    whom = ON_EXT4
-
-    def __init__(self, dice):
-        super().__init__(dice)
-        self.claims.add(("process", self.who))
-
-    def begin(self, chaos):
-        if self.who in PCS:
-            chaos.cut(self.who)
-        chaos.disks[self.who].break_it()
-        return True
-
-    def end(self, chaos):
-        if self.who == CONTROLLER:
-            chaos.lab.controller().kill()
-            chaos.disks[self.who].mend()
-            chaos.lab.controller().start()
-        else:
-            chaos.lab.pc(self.who).off()
-            chaos.cut(self.who)  # one that was begun in the meantime
-            chaos.disks[self.who].mend()
-            chaos.lab.pc(self.who).on()
-            wait_for(chaos.lab.pc(self.who).target_pid, 20, what=f"{self.who} is on again")
-
-
-class Clock(Fault):
-    """The wall clock is set, of the running daemon or of one that starts then."""
-    kind = "clock set"
-    family = "clock"
-    weight = 6
-    seconds = 0.2, 1.5
-    whom = (*PCS, CONTROLLER)
-
-    def __init__(self, dice):
-        super().__init__(dice)
-        self.year, self.at = dice.choice([("1970", 86400), ("2038", (1 << 31) - 1)])
-        self.starts = dice.random() < 0.5
-        if self.starts:
-            self.claims.add(("process", self.who))
-
-    def __str__(self):
-        return f"{super().__str__()}, {self.year}{' at start' if self.starts else ''}"
-
-    def begin(self, chaos):
-        chaos.set_clock(self.who, self.at)
-        if self.starts and self.who == CONTROLLER:
-            chaos.lab.controller().kill()
-            chaos.lab.controller().start()
-        elif self.starts:
-            old = chaos.lab.pc(self.who).target_pid()
-            if old:
-                chaos.kill(old)
-        return True
-
-    def end(self, chaos):
-        chaos.set_clock(self.who, None)
-
-
-KINDS = [KillDaemon, KillParent, KillStep, KillController, KillServer, Freeze, LinkDown, Flap, Slow,
-         HalfOpen, Blackhole, Reset, Loss, DiskFull, ReadOnly, Clock]
-
-
-# --- the disks under the state directories
-
-class Tmpfs:
-    def __init__(self, path):
-        self.path = path
-        path.mkdir()
-        sh("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", path)
-
-    def fill(self):
-        st = os.statvfs(self.path)
-        sh("mount", "-o", f"remount,size={(st.f_blocks - st.f_bfree) * st.f_frsize}", self.path)
-
-    def clear(self):
-        sh("mount", "-o", f"remount,size={SIZE}", self.path)
-
-    def close(self):
-        sh("umount", "-l", self.path)
-
-
-class Ext4:
-    """In a file in memory, through a loop device."""
-
-    def __init__(self, path):
-        self.path, self.image = path, Path(f"/dev/shm/rota-chaos-{os.getpid()}-{path.parent.name}")
-        path.mkdir()
-        with open(self.image, "wb") as f:
-            f.truncate(SIZE)
-        sh("mkfs.ext4", "-q", "-F", "-m0", "-E", "root_owner=0:0,lazy_itable_init=1", self.image)
-        self.mount()
-        os.chmod(path, 0o700)
-
-    def mount(self):
-        sh("mount", "-o", "loop,errors=remount-ro", self.image, self.path)
-
-    def fill(self):
-        st = os.statvfs(self.path)
-        sh("fallocate", "-l", st.f_bavail * st.f_frsize - (64 << 10), self.path / "fill")
-        with open(self.path / "fill", "ab", buffering=0) as f:
-            try:
-                while True:
-                    f.write(bytes(4096))
-            except OSError:
-                pass
-
-    def clear(self):
-        (self.path / "fill").unlink()
-
-    def break_it(self):
-        source = subprocess.run(["findmnt", "-no", "SOURCE", self.path], check=True, text=True,
-                                stdout=subprocess.PIPE).stdout.strip()
-        Path("/sys/fs/ext4", os.path.basename(source), "trigger_fs_error").write_text("1")
-
-    def mend(self):
-        # sometimes somebody looks, for a moment
-        wait_for(lambda: subprocess.run(["umount", self.path], check=False, stderr=subprocess.PIPE).returncode
-                 == 0, what=f"{self.path} is not used")
-        done = subprocess.run(["e2fsck", "-p", self.image], check=False, stdout=subprocess.PIPE)
-        assert done.returncode < 4, done
-        self.mount()
-
-    def close(self):
-        subprocess.run(["umount", "-l", self.path], check=False)
-        self.image.unlink()
-
-
-SIZE = 1536 * MIB
-
-
-def sh(*argv):
-    subprocess.run([str(a) for a in argv], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-# --- the work that goes on meanwhile
 
 class Told:
     """One run: a few stories, one a step."""
@@ -497,14 +77,14 @@ class Chaos:
         self.kind, self.seed = kind, seed
         self.stories, self.counts = [], collections.Counter()
         self.silence, self.silence_of = 0.0, ""
-        self.skipped = 0
+        self.skipped = self.gave_up = 0
         self.bursts = []
         self._stop, self._pause = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._blocked = dict.fromkeys(pcs, 0)
         self._clear_since = dict.fromkeys(pcs, time.monotonic())
         self.trouble = None
-        self.disks = {}
+        self.disks, self.closed = {}, False
         self.lab = WiredLab(kind, pcs=pcs)
         self.wires = self.lab.wires
         try:
@@ -590,7 +170,7 @@ class Chaos:
     def draw(self, dice, left):
         """A burst: faults that do not get into each other's way, each with the moment at which it begins."""
         burst, claimed = [], set()
-        for _ in range(min(left, dice.choice([1, 2, 2, 3, 3, 4, 5, 6]))):
+        for _ in range(min(left, dice.choice([1, 2, 3, 3, 4, 4, 5, 6]))):
             for _ in range(20):
                 fault = dice.choices(KINDS, [k.weight for k in KINDS])[0](dice)
                 if not fault.claims & claimed:
@@ -621,10 +201,11 @@ class Chaos:
                 else:
                     self.skipped += 1
                     self._block(fault, -1)
-            else:
-                # one that takes its time, as the start of a server does, holds nobody up
+            elif fault.slow_end:
                 ends.append(threading.Thread(target=self._end, args=(fault,)))
                 ends[-1].start()
+            else:
+                self._end(fault)
         for end in ends:
             end.join()
         if self.trouble:
@@ -638,6 +219,9 @@ class Chaos:
         self._block(fault, -1)
 
     def healthy(self):
+        if not self.lab.controller().running():  # what Restart=always of its unit does
+            self.gave_up += 1
+            self.lab.controller().start()
         return self.lab.rota("ping", "pc*").code == 0
 
     def run(self, faults, say=lambda text: None):
@@ -744,7 +328,8 @@ class Chaos:
             raise AssertionError(f"{len(left)} runs have no end: {left[:5]}\n{lab.logs(30)}") from None
         by_name = collections.defaultdict(list)
         for r in rows.values():
-            by_name[r["title"]].append(r)
+            # the plan's name, or the only step's command
+            by_name["told-" + re.search(r"\b(?:told|witness)-([0-9]+)", r["title"]).group(1)].append(r)
         found = Summary(self)
         for told in self.stories:
             runs = by_name.pop(told.name, [])
@@ -762,6 +347,10 @@ class Chaos:
         return found
 
     def _check_told(self, told, row, found):
+        if row["refusal"]:
+            assert row["verdict"] == "not-run" and row["cause"] and not told.begun(), row
+            found.runs["refused"] += 1
+            return
         controller = Path(self.lab.controller().config["state_dir"], "runs", row["run"])
         target = Path(self.lab.pc(told.pc).config["state_dir"], "runs", row["run"])
         streams = checked_run(controller)
@@ -788,17 +377,29 @@ class Chaos:
                      what=f"nothing but the daemon is on {name}")
 
     def close(self):
+        """Returns which processes had to be left behind."""
         self._stop.set()
-        keep = os.environ.get("ROTA_KEEP_LAB")
-        for piece in [self.lab.controller(), *self.lab.pcs.values()]:
+        if self.closed:
+            return []
+        self.closed = True
+        for piece in [*self.lab.controllers.values(), *self.lab.pcs.values()]:
             if piece.running():
+                piece.thaw()
                 piece.kill()
-        left = [p for node in self.wires.nodes for p in self.wires.processes(node)]
-        if not keep:
+        self.lab.server.kill()
+        try:
+            wait_for(lambda: not self._left(), 5)
+        except TimeoutError:
+            pass
+        left = self._left()
+        if not os.environ.get("ROTA_KEEP_LAB"):
             for disk in self.disks.values():
                 disk.close()
         self.lab.close()
         return left
+
+    def _left(self):
+        return [p for node in self.wires.nodes for p in self.wires.processes(node)]
 
     def __enter__(self):
         return self
@@ -839,7 +440,11 @@ def main():
     """chaos.py SERVER SEED FAULTS: one round, told as it happens."""
     kind, seed, faults = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     with Chaos(kind, seed) as chaos:
-        chaos.run(faults, say=lambda text: print(text, flush=True))
+        try:
+            chaos.run(faults, say=lambda text: print(text, flush=True))
+        except BaseException:
+            print(chaos.lab.logs(40), chaos.lab.rota("ls"), chaos.lab.rota("doctor"), sep="\n")
+            raise
         summary = chaos.check()
         print(summary)
         print("\n".join(summary.wrong))
