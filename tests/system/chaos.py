@@ -40,7 +40,7 @@ class Told:
         self.pc, self.name = pc, f"told-{number}"
         self.run = None  # its id, when the answer came
         self.cuts = 0    # somebody has ended a step of it, or may have
-        self.over = False
+        self.over = self.power_cut = False
         self.parts, self.witnesses = [], []
         for step in range(1, dice.choice([1, 1, 2, 3]) + 1):
             kind = dice.choice(["counter", "counter", "text", "noise"])
@@ -152,12 +152,14 @@ class Chaos:
         except OSError:
             return None
 
-    def cut(self, pc):
+    def cut(self, pc, power=False):
         """What is on there, or is just beginning, need not come to its end."""
         with self._lock:
             for told in self.stories:
-                if told.pc == pc and not told.told_all():
+                # with its power it may also lose what is told already, and not written to the disk
+                if told.pc == pc and not (told.over if power else told.told_all()):
                     told.cuts += 1
+                    told.power_cut |= power
 
     def set_clock(self, name, at):
         piece = self.lab.controller() if name == CONTROLLER else self.lab.pc(name)
@@ -353,7 +355,7 @@ class Chaos:
             return
         controller = Path(self.lab.controller().config["state_dir"], "runs", row["run"])
         target = Path(self.lab.pc(told.pc).config["state_dir"], "runs", row["run"])
-        streams = checked_run(controller)
+        streams = checked_run(controller, power_cut=told.power_cut)
         if (target / "events").exists():
             assert journal(target) == journal(controller), f"{row['run']}: the journals differ"
         found.runs[row["verdict"]] += 1

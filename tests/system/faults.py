@@ -304,7 +304,7 @@ class ReadOnly(Fault):
 
     def begin(self, chaos):
         if self.who in PCS:
-            chaos.cut(self.who)
+            chaos.cut(self.who, power=True)
         chaos.disks[self.who].break_it()
         return True
 
@@ -315,7 +315,7 @@ class ReadOnly(Fault):
             chaos.lab.controller().start()
         else:
             chaos.lab.pc(self.who).off()
-            chaos.cut(self.who)  # one that was begun in the meantime
+            chaos.cut(self.who, power=True)  # one that was begun in the meantime
             chaos.disks[self.who].mend()
             chaos.lab.pc(self.who).on()
             wait_for(chaos.lab.pc(self.who).target_pid, 20, what=f"{self.who} is on again")
