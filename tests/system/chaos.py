@@ -4,7 +4,7 @@
         chaos.run(faults=100)
         print(chaos.check())        # a summary; raises when a promise was broken
 
-Three machines tell stories (teller.py) all the time. Faults come in bursts of one to six that overlap; after each burst
+Three machines tell stories (teller.py) all the time. Faults come in bursts of one to seven that overlap; after each burst
 everything must be well again within a deadline. What is drawn, in which order, for how long and against
 whom follows from the seed alone; what is under way at that moment is the machine's affair.
 """
@@ -172,7 +172,7 @@ class Chaos:
     def draw(self, dice, left):
         """A burst: faults that do not get into each other's way, each with the moment at which it begins."""
         burst, claimed = [], set()
-        for _ in range(min(left, dice.choice([1, 2, 3, 3, 4, 4, 5, 6]))):
+        for _ in range(min(left, dice.choice([1, 3, 4, 4, 5, 5, 6, 7]))):
             for _ in range(20):
                 fault = dice.choices(KINDS, [k.weight for k in KINDS])[0](dice)
                 if not fault.claims & claimed:
