@@ -43,6 +43,7 @@ static const struct field reboot_fields[] = {
         F_STR(struct power_reboot, nonce, .flags = FIELD_REQUIRED, .max = POWER_NONCE_HEX),
         F_STR(struct power_reboot, boot, .flags = FIELD_REQUIRED, .max = POWER_BOOT_MAX),
         F_ENUM(struct power_reboot, mode, mode_names, .flags = FIELD_REQUIRED),
+        F_U64(struct power_reboot, lease),
         F_STR(struct power_reboot, reason),
         F_STR(struct power_reboot, by),
         F_END,

@@ -45,6 +45,7 @@ struct power_reboot {
         const char *nonce;
         const char *boot;
         int mode;           /* enum power_mode */
+        uint64_t lease;     /* token, when the sender has reserved the target; 0: none */
         const char *reason; /* at most 255 bytes, as `by`; see text_fit() */
         const char *by;
 };

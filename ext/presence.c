@@ -49,6 +49,24 @@ static const struct element run_element = {
         .fields = run_fields,
 };
 
+static const struct field lease_fields[] = {
+        F_STR(struct presence_lease, id, .flags = FIELD_REQUIRED | FIELD_IS_ID, .max = ID_MAX),
+        F_U64(struct presence_lease, token),
+        F_STR(struct presence_lease, holder, .max = JID_MAX),
+        F_STR(struct presence_lease, by, .max = TEXT_MAX),
+        F_STR(struct presence_lease, reason, .max = TEXT_MAX),
+        F_U64(struct presence_lease, left),
+        F_U64(struct presence_lease, since),
+        F_END,
+};
+
+static const struct element lease_element = {
+        .name = "lease",
+        .ns = NS_ROTA_PRESENCE,
+        .size = sizeof(struct presence_lease),
+        .fields = lease_fields,
+};
+
 static const struct field label_fields[] = {
         F_STR(struct presence_label, name, .flags = FIELD_REQUIRED, .max = TEXT_MAX),
         F_STR(struct presence_label, value, .max = TEXT_MAX),
@@ -72,6 +90,7 @@ static const struct field presence_fields[] = {
         F_CHILD_STR(struct presence, name, .max = TEXT_MAX),
         F_CHILD_STR(struct presence, location, .max = TEXT_MAX),
         F_CHILD(struct presence, run, presence_run, &run_element),
+        F_CHILD(struct presence, lease, presence_lease, &lease_element),
         F_LIST(struct presence, labels, presence_label, &label_element, .max = PRESENCE_LABELS_MAX),
         F_END,
 };

@@ -8,6 +8,7 @@
  *     <x xmlns='urn:rota:presence:1' role='target' state='busy' boot='6f1c…' sid='k3…' queue='2'>
  *       <name>Bob's server</name><location>Austin/Lab 3/Rack B/U12</location>
  *       <run id='…' step='2' of='5' owner='ctl@lab' by='ana' title='memory'/>
+ *       <lease id='…' token='17' holder='ctl@lab' by='ana' reason='…' left='5400' since='1800'/>
  *       <label name='gpu' value='mi300'/>
  *     </x>
  *   </presence>
@@ -48,6 +49,17 @@ struct presence_run {
         const char *title;
 };
 
+/* Who has reserved it. */
+struct presence_lease {
+        const char *id;
+        uint64_t token;
+        const char *holder; /* bare JID */
+        const char *by;
+        const char *reason;
+        uint64_t left;  /* seconds, when it was sent */
+        uint64_t since; /* seconds before it was sent */
+};
+
 struct presence_label {
         const char *name;
         const char *value; /* "" when the label is only a name */
@@ -63,6 +75,7 @@ struct presence {
         const char *name;
         const char *location;
         const struct presence_run *run;
+        const struct presence_lease *lease;
         const struct presence_label *labels;
         size_t n_labels;
 };

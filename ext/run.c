@@ -18,6 +18,7 @@ static const struct field submit_fields[] = {
         F_STR(struct run_submit, id, .flags = FIELD_REQUIRED | FIELD_IS_ID, .max = ID_MAX),
         F_U64(struct run_submit, ttl, .max = RUN_TTL_MAX),
         {.kind = FIELD_BOOL, .name = "if-idle", FIELD_AT_(struct run_submit, if_idle, bool)},
+        F_U64(struct run_submit, lease),
         F_STR(struct run_submit, by),
         F_CHILD(struct run_submit, plan, run_plan, &plan_element, .flags = FIELD_REQUIRED),
         F_END,
@@ -49,6 +50,7 @@ static const char *const refusal_names[] = {
         [RUN_REFUSED_BUSY] = "busy",
         [RUN_REFUSED_FULL] = "full",
         [RUN_REFUSED_UNKNOWN] = "unknown",
+        [RUN_REFUSED_LEASED] = "leased",
         [RUN_REFUSED_OVER] = "over",
         NULL,
 };

@@ -32,6 +32,7 @@ struct run_submit {
          * server (XEP-0203) is passed over: its sender says again what is left. */
         uint64_t ttl;
         bool if_idle;   /* refuse instead of queueing (attribute if-idle) */
+        uint64_t lease; /* token of the lease under which it runs; 0: none */
         const char *by; /* the person, for people */
         const struct run_plan *plan;
 };
@@ -47,6 +48,7 @@ enum run_refusal {
         RUN_REFUSED_BUSY,        /* if-idle, and it is not */
         RUN_REFUSED_FULL,        /* no disk space or queue room */
         RUN_REFUSED_UNKNOWN,     /* cancel of a run that this target does not know */
+        RUN_REFUSED_LEASED, /* somebody has reserved the target, or the reservation it was for is over */
         RUN_REFUSED_OVER, /* submitted again after its directory was retired: it ran already */
 };
 

@@ -30,7 +30,9 @@ static enum presence_state state_of(const struct target *t) {
         case GOING_NOT:
                 break;
         }
-        return runq_count_on(t->runq) > 0 ? PRESENCE_BUSY : PRESENCE_READY;
+        if (runq_count_on(t->runq) > 0)
+                return PRESENCE_BUSY;
+        return lease_in_force(&t->reserve.lease) ? PRESENCE_RESERVED : PRESENCE_READY;
 }
 
 static void clock_text(uint64_t realtime_usec, char ret[static 8]) {
@@ -61,6 +63,8 @@ static void say_status(const struct target *t, enum presence_state state, struct
                 buf_printf(out, ", for %s since %s", run->by ? run->by : run->owner, since);
                 if (state == PRESENCE_DRAINING)
                         buf_puts(out, "; then it reboots");
+        } else if (state == PRESENCE_RESERVED) {
+                reserve_sentence(t, out);
         } else {
                 buf_puts(out, presence_state_name(state));
         }
@@ -72,6 +76,7 @@ static int announce_write(struct target *t, struct buf *out) {
         CLEANUP(buf_done) struct buf status = {0};
         const struct runq_run *on = runq_on(t->runq);
         struct presence_run run = {0};
+        struct presence_lease lease;
         struct presence p = {
                 .role = PRESENCE_TARGET,
                 .state = (int)state_of(t),
@@ -95,6 +100,10 @@ static int announce_write(struct target *t, struct buf *out) {
                         .title = on->name,
                 };
                 p.run = &run;
+        }
+        if (lease_in_force(&t->reserve.lease)) {
+                reserve_show(t, &lease);
+                p.lease = &lease;
         }
         say_status(t, state_of(t), &status);
         if (buf_check(&status) < 0)

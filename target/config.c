@@ -16,10 +16,11 @@
 #define PASSWORD_MAX 1024
 
 static const char *const known_keys[] = {
-        "jid",       "resource",     "password_file", "server",      "ca_file",
-        "name",      "location",     "labels",        "controllers", "state_dir",
-        "catalogue", "slots",        "queue_max",     "keep",        "free_min",
-        "power",     "boot_id_file", "step_program",  "step_unit",   NULL,
+        "jid",       "resource", "password_file", "server",       "ca_file",
+        "name",      "location", "labels",        "controllers",  "state_dir",
+        "catalogue", "slots",    "queue_max",     "keep",         "lease_max",
+        "free_min",  "power",    "boot_id_file",  "step_program", "step_unit",
+        NULL,
 };
 
 struct config *config_free(struct config *c) {
@@ -242,6 +243,8 @@ static int read_how(struct config *c, const struct json_at *root, const char *di
         if (r == 0)
                 r = json_get_duration(root, "keep", &c->keep_usec);
         if (r == 0)
+                r = json_get_duration(root, "lease_max", &c->lease_max_usec);
+        if (r == 0)
                 r = json_get_bytes(root, "free_min", &c->free_min);
         if (r == 0) {
                 r = with(root, "power", JSON_OBJECT, &at);
@@ -408,6 +411,7 @@ int config_load(struct config **ret, const char *path, struct buf *ret_error) {
         c->catalogue[1] = "/etc/rota/diagnostics";
         c->slots = 1;
         c->queue_max = 1000;
+        c->lease_max_usec = 7 * 24 * USEC_PER_HOUR;
         c->keep_usec = 7 * 24 * USEC_PER_HOUR;
         c->free_min = UINT64_C(100) << 20;
         c->boot_id_file = "/proc/sys/kernel/random/boot_id";

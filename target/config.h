@@ -38,6 +38,7 @@ struct config {
         unsigned slots;
         unsigned queue_max;
         uint64_t keep_usec;
+        uint64_t lease_max_usec;
         uint64_t free_min;
         const char *reboot_command[CONFIG_COMMAND_MAX + 1];
         bool reboot_by_command;

@@ -3,15 +3,11 @@
 #include "target/serve.h"
 
 const struct ext_binding target_rooms[] = {
-        EXT_BIND(presence, &target_presence_ops),
-        EXT_BIND(run, &target_run_ops),
-        EXT_BIND(stream, &target_stream_ops),
-        EXT_BIND(power, &target_power_ops),
-        EXT_BIND(ping, &target_ping_ops),
-        EXT_BIND(disco, &target_disco_ops),
-        EXT_BIND(version, &target_version_ops),
-        EXT_BIND(time, &target_time_ops),
-        {0},
+        EXT_BIND(presence, &target_presence_ops), EXT_BIND(run, &target_run_ops),
+        EXT_BIND(stream, &target_stream_ops),     EXT_BIND(power, &target_power_ops),
+        EXT_BIND(lease, &target_lease_ops),       EXT_BIND(ping, &target_ping_ops),
+        EXT_BIND(disco, &target_disco_ops),       EXT_BIND(version, &target_version_ops),
+        EXT_BIND(time, &target_time_ops),         {0},
 };
 
 static enum role rooms_role_of(void *userdata, const char *from) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ext/disco.h"
+#include "ext/lease.h"
 #include "ext/ping.h"
 #include "ext/power.h"
 #include "ext/presence.h"
@@ -20,4 +21,5 @@ extern const struct ping_ops target_ping_ops;
 extern const struct presence_ops target_presence_ops;
 extern const struct run_ops target_run_ops;
 extern const struct stream_ops target_stream_ops;
+extern const struct lease_ops target_lease_ops;
 extern const struct power_ops target_power_ops;

@@ -117,6 +117,22 @@ static bool disk_is_low(struct target *t, struct arena *a, const char **ret_why)
         return true;
 }
 
+/* Submitted under a reservation that is not in force, or not to wait for the end of another. */
+static int check_lease(const struct target *t, const struct run_submit *m, struct arena *a,
+                       enum run_refusal *ret, const char **ret_why) {
+        struct stanza_error e;
+
+        if (m->lease == 0 && (!m->if_idle || !lease_in_force(&t->reserve.lease)))
+                return 0;
+        if (m->lease != 0 && lease_in_force(&t->reserve.lease) &&
+            lease_admits(&t->reserve.lease, m->lease))
+                return 0;
+        reserve_refusal(t, a, &e);
+        *ret = RUN_REFUSED_LEASED;
+        *ret_why = e.text;
+        return 1;
+}
+
 /* Not idle, because of what? */
 static const char *busy_with(const struct target *t, struct arena *a) {
         const struct runq_run *run = runq_first(t->runq);
@@ -149,6 +165,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .by = m->by,
                 .name = plan->name,
                 .n_steps = (unsigned)plan->n_steps,
+                .lease = m->lease,
                 .expires_usec = ttl_usec ? target_now() + ttl_usec : USEC_NEVER,
         };
         const struct rundir_run d = {
@@ -158,6 +175,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .name = plan->name,
                 .seq = t->seq,
                 .n_steps = plan->n_steps,
+                .lease = m->lease,
         };
         int r = event_write(&accepted, &line);
 
@@ -232,6 +250,8 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
                 r = 1;
                 refusal = RUN_REFUSED_FULL;
         }
+        if (r == 0)
+                r = check_lease(t, m, rq->arena, &refusal, &why);
         if (r == 0) {
                 switch (runq_admits(t->runq, m->id, m->if_idle)) {
                 case RUNQ_BUSY:

@@ -145,7 +145,7 @@ static uint64_t earliest(const struct target *t, uint64_t now_usec) {
                 work_deadline(t),     peers_deadline(t, now_usec),
                 announce_deadline(t), t->going.deadline_usec,
                 t->rest_usec,         t->stopping ? t->stop_usec : USEC_NEVER,
-                t->full_usec,
+                t->full_usec,         reserve_deadline(t),
         };
         uint64_t min = USEC_NEVER;
 
@@ -183,6 +183,7 @@ static void rest(struct target *t) {
 static int target_pump(struct target *t) {
         uint64_t now_usec = target_now();
 
+        reserve_pump(t, now_usec);
         work_pump(t, now_usec);
         going_pump(t, now_usec);
         work_space(t, now_usec);
@@ -431,6 +432,15 @@ int target_new(struct target **ret, const char *config_path, bool trace, struct 
                 r = make_machines(t);
         if (r == 0)
                 r = work_restore(t);
+        if (r == 0) {
+                r = reserve_restore(t);
+                if (r < 0)
+                        r = state_error(ret_error,
+                                        "cannot tell who has reserved this target; unreadable in",
+                                        t->config->state_dir, r,
+                                        "Look at standing.json and audit there; without "
+                                        "standing.json nobody has.");
+        }
         if (r == 0)
                 r = target_connect(t);
         if (r == -EINVAL) {
@@ -457,6 +467,7 @@ struct target *target_free(struct target *t) {
                 return NULL;
         work_stop(t);
         going_done(t);
+        reserve_done(t);
         peers_drop(t, NULL);
         t->link = link_free(t->link);
         router_free(t->router);

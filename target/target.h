@@ -9,6 +9,7 @@
 
 #include "ext/disco.h"
 #include "ext/power.h"
+#include "ext/presence.h"
 #include "ext/stream.h"
 #include "proto/base/id.h"
 #include "proto/base/list.h"
@@ -17,13 +18,16 @@
 #include "proto/ext.h"
 #include "proto/link/link.h"
 #include "target/config.h"
+#include "target/core/lease.h"
 #include "target/core/pace.h"
 #include "target/core/power.h"
 #include "target/core/runq.h"
+#include "target/io/audit.h"
 #include "target/io/facts.h"
 #include "target/io/launch.h"
 #include "target/io/reboot.h"
 #include "target/io/rundir.h"
+#include "target/io/standing.h"
 
 #define PEERS_MAX 64
 
@@ -45,6 +49,13 @@ struct going {
         struct reboot *reboot;
         char *trouble; /* of the reboot, to be acted on by the pump */
         bool taken_on; /* the command or logind took it on */
+};
+
+/* Who has this target for himself. */
+struct reserve {
+        struct lease lease;
+        struct audit *audit;
+        uint64_t retry_usec; /* its end could not be written: not before this time */
 };
 
 struct announce {
@@ -71,6 +82,7 @@ struct target {
         struct list peers;
         struct announce announce;
         struct going going;
+        struct reserve reserve;
         struct buf out; /* reused for what is sent */
         uint8_t *piece; /* reused for what is read; NULL while nothing flows */
         char boot[FACTS_BOOT_SIZE];
@@ -150,6 +162,18 @@ void announce_pump(struct target *t, uint64_t now_usec);
 uint64_t announce_deadline(const struct target *t);
 void announce_done(struct target *t);
 void presence_received(struct target *t, const struct xml *stanza);
+
+/* reserve.c: the lease. */
+int reserve_restore(struct target *t);
+void reserve_done(struct target *t);
+void reserve_pump(struct target *t, uint64_t now_usec);
+uint64_t reserve_deadline(const struct target *t);
+/* "reserved for ana (ctl@lab), for another 1h59m: new firmware"; only while somebody has it. */
+int reserve_sentence(const struct target *t, struct buf *out);
+/* For presence; only while somebody has it. */
+void reserve_show(const struct target *t, struct presence_lease *ret);
+/* Why somebody with another token, or none, is refused. */
+void reserve_refusal(const struct target *t, struct arena *a, struct stanza_error *ret);
 
 /* serve_power.c */
 void going_pump(struct target *t, uint64_t now_usec);

@@ -278,6 +278,7 @@ static int restore_one(void *userdata, const struct rundir_found *f) {
                 .by = f->run.by,
                 .name = f->run.name,
                 .n_steps = (unsigned)f->run.n_steps,
+                .lease = f->run.lease,
                 .expires_usec = USEC_NEVER,
                 .last_cause = NULL,
         };

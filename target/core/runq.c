@@ -20,6 +20,7 @@ struct runq {
         unsigned n_waiting;
         uint64_t retire_usec; /* earliest of all that are over */
         bool held;
+        uint64_t reserved; /* token of the lease in force; 0: none */
 };
 
 static struct runq_run *run_at(const struct list *l) {
@@ -134,6 +135,7 @@ static int run_add(struct runq *q, const struct runq_new_run *n, struct runq_run
                 return -ENOMEM;
         snprintf(run->id, sizeof(run->id), "%s", n->id);
         run->n_steps = n->n_steps;
+        run->lease = n->lease;
         run->expires_usec = n->expires_usec;
         run->retire_usec = USEC_NEVER;
         run->fold.exit_status = -1;
@@ -368,6 +370,10 @@ void runq_hold(struct runq *q, bool hold) {
         q->held = hold;
 }
 
+void runq_reserve(struct runq *q, uint64_t token) {
+        q->reserved = token;
+}
+
 static void event_of(struct runq_action *a, struct event e) {
         if (a->what != RUNQ_RECORD)
                 a->n_events = 0;
@@ -422,7 +428,8 @@ static bool run_next(struct runq *q, struct runq_run *run, uint64_t now_usec,
                                 return false;
                         run->end_verdict = VERDICT_NOT_RUN;
                 } else {
-                        if (q->held || q->n_on >= q->limits.slots)
+                        if (q->held || q->n_on >= q->limits.slots ||
+                            (q->reserved != 0 && run->lease != q->reserved))
                                 return false;
                         run->step = 1;
                         run_phase(q, run, RUNQ_STARTING);

@@ -75,6 +75,7 @@ struct runq_run {
         char *by;   /* may be NULL */
         char *name; /* of the plan */
         unsigned n_steps;
+        uint64_t lease; /* token; 0: none */
         struct run_fold fold;
         enum runq_phase phase;
         unsigned step;         /* the one at hand; 0 before the first */
@@ -99,6 +100,7 @@ struct runq_new_run {
         const char *by;
         const char *name;
         unsigned n_steps;
+        uint64_t lease; /* the token under which it was submitted; 0: none */
         uint64_t expires_usec;
         const char *last_cause; /* restored: cause of the last step that ended, may be NULL */
 };
@@ -160,6 +162,8 @@ bool runq_delivered(struct runq *q, struct runq_run *run, uint64_t now_usec);
 void runq_retired(struct runq *q, struct runq_run *run);
 /* While held, no run starts; those that are on go on. */
 void runq_hold(struct runq *q, bool hold);
+/* While @token is not 0, only runs that were submitted under it start. */
+void runq_reserve(struct runq *q, uint64_t token);
 
 /* The next thing to do, or RUNQ_NOTHING. */
 enum runq_do runq_next(struct runq *q, uint64_t now_usec, struct runq_action *ret);

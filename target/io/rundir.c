@@ -261,6 +261,8 @@ static int accept_into(const struct rundir *d, const char *temp, const struct ru
         json_put_str(&w, "name", run->name);
         json_put_u64(&w, "seq", run->seq);
         json_put_u64(&w, "steps", run->n_steps);
+        if (run->lease > 0)
+                json_put_u64(&w, "lease", run->lease);
         json_end_object(&w);
         buf_putc(&json, '\n');
         r = buf_check(&json);
@@ -390,7 +392,8 @@ static int found_read(struct rundir *d, struct arena *a, const char *id, struct 
         if (json_get_str(&root, "owner", &owner) != 0 || json_get_str(&root, "by", &by) != 0 ||
             json_get_str(&root, "name", &name) != 0 ||
             json_get_u64(&root, "seq", &f->run.seq) != 0 ||
-            json_get_u64(&root, "steps", &f->run.n_steps) != 0 || !owner || !name)
+            json_get_u64(&root, "steps", &f->run.n_steps) != 0 ||
+            json_get_u64(&root, "lease", &f->run.lease) != 0 || !owner || !name)
                 return JSON_BAD;
         f->run.id = arena_strdup(a, id);
         f->run.owner = arena_strdup(a, owner);

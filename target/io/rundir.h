@@ -43,7 +43,8 @@ struct rundir_run {
         const char *owner;
         const char *by; /* may be NULL */
         const char *name;
-        uint64_t seq; /* order of acceptance */
+        uint64_t seq;   /* order of acceptance */
+        uint64_t lease; /* the token under which it was submitted; 0: none */
         uint64_t n_steps;
 };
 

@@ -144,7 +144,7 @@ static void refuses(void **state) {
         BAD("acquire", "id='k3' sid='s1'", "seconds is missing");
         BAD("acquire", "id='../k3' sid='s1' seconds='1'", "id is no identifier");
         BAD("acquire", "id='k3' sid='s1' seconds='-1'", "seconds is no whole number");
-        BAD("acquire", "id='k3' sid='s1' seconds='31622401'", "seconds is larger than 31622400");
+        BAD("acquire", "id='k3' sid='s1' seconds='31622401'", "seconds is above 31622400");
         BAD("extend", "id='k3' seconds='1'", "token is missing");
         BAD("release", "by='ana'", "id is missing");
         room_refuses(&room,

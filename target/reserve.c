@@ -1,0 +1,366 @@
+/*
+ * The lease of this target: asked for, extended, released, taken, ended. Each change is durable before it is
+ * answered, and told in the audit journal and in presence.
+ */
+#include "target/serve.h"
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/jid.h"
+#include "proto/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_USEC (10 * USEC_PER_SEC)
+
+static struct lease_times times(void) {
+        return (struct lease_times){target_now(), clock_realtime_usec()};
+}
+
+static void put_in_force(struct target *t) {
+        const struct lease *l = &t->reserve.lease;
+
+        runq_reserve(t->runq, lease_in_force(l) ? l->record.token : 0);
+        t->announce.due = true;
+        target_kick(t);
+}
+
+/* What is not in the audit journal yet was cut off between the change and its line. */
+static void catch_up(struct target *t) {
+        const struct lease_record *r = &t->reserve.lease.record;
+        const struct audit_entry e = {
+                .what = lease_in_force(&t->reserve.lease) ? "lease-found" : "lease-over",
+                .who = r->id[0] ? r->holder : NULL,
+                .by = r->by[0] ? r->by : NULL,
+                .about = r->id[0] ? r->id : NULL,
+                .text = "as the daemon found it when it started",
+                .number = r->change,
+        };
+        int error;
+
+        if (audit_number(t->reserve.audit) >= r->change)
+                return;
+        error = audit_add(t->reserve.audit, &e);
+        if (error < 0)
+                log_error("cannot write the audit journal: %s", strerror(-error));
+}
+
+int reserve_restore(struct target *t) {
+        const char *dir = rundir_path(t->rundir);
+        struct standing s;
+        int r = audit_open(&t->reserve.audit, dir);
+
+        if (r == 0)
+                r = standing_read(dir, &s);
+        if (r < 0)
+                return r;
+        lease_restore(&t->reserve.lease, &s.lease, strcmp(s.boot, t->boot) == 0, s.lease_ends_usec,
+                      times());
+        catch_up(t);
+        put_in_force(t);
+        if (lease_in_force(&t->reserve.lease))
+                log_info("reserved for %s, lease %s", s.lease.by[0] ? s.lease.by : s.lease.holder,
+                         s.lease.id);
+        return 0;
+}
+
+void reserve_done(struct target *t) {
+        t->reserve.audit = audit_free(t->reserve.audit);
+}
+
+/* Durable, in force, told. Returns 0 or -errno; then all is as before. */
+static int change(struct target *t, const struct lease_record *record,
+                  const struct audit_entry *entry) {
+        uint64_t now_usec = target_now();
+        struct lease next = t->reserve.lease;
+        struct standing s = {.lease = *record};
+        struct audit_entry e = *entry;
+        int r;
+
+        lease_set(&next, record, now_usec);
+        s.lease_ends_usec = next.until_usec;
+        snprintf(s.boot, sizeof(s.boot), "%s", t->boot);
+        r = standing_write(rundir_path(t->rundir), &s);
+        if (r < 0) {
+                log_error("cannot write who has reserved this target: %s", strerror(-r));
+                return r;
+        }
+        t->reserve.lease = next;
+        e.number = record->change;
+        r = audit_add(t->reserve.audit, &e);
+        if (r < 0)
+                log_error("cannot write the audit journal: %s", strerror(-r));
+        put_in_force(t);
+        return 0;
+}
+
+int reserve_sentence(const struct target *t, struct buf *out) {
+        const struct lease_record *l = &t->reserve.lease.record;
+        uint64_t left = lease_left(&t->reserve.lease, target_now());
+
+        buf_printf(out, "reserved for %s", l->by[0] ? l->by : l->holder);
+        if (l->by[0])
+                buf_printf(out, " (%s)", l->holder);
+        buf_puts(out, ", for another ");
+        units_print_duration(out, left);
+        if (l->reason[0])
+                buf_printf(out, ": %s", l->reason);
+        return buf_check(out);
+}
+
+static const char *sentence(const struct target *t, struct arena *a) {
+        CLEANUP(buf_done) struct buf text = {0};
+
+        if (reserve_sentence(t, &text) < 0)
+                return NULL;
+        return arena_strdup(a, buf_text(&text));
+}
+
+void reserve_refusal(const struct target *t, struct arena *a, struct stanza_error *ret) {
+        const struct lease_record *l = &t->reserve.lease.record;
+
+        *ret = (struct stanza_error){
+                .condition = STANZA_CONFLICT,
+                .why = STANZA_WHY_LEASED,
+                .owner = lease_in_force(&t->reserve.lease) ? l->by[0] ? l->by : l->holder : NULL,
+                .text = lease_in_force(&t->reserve.lease)
+                                ? sentence(t, a)
+                                : "that reservation is over; nobody has this target now",
+        };
+}
+
+void reserve_show(const struct target *t, struct presence_lease *ret) {
+        const struct lease_record *l = &t->reserve.lease.record;
+        uint64_t realtime = clock_realtime_usec();
+
+        *ret = (struct presence_lease){
+                .id = l->id,
+                .token = l->token,
+                .holder = l->holder,
+                .by = l->by[0] ? l->by : NULL,
+                .reason = l->reason[0] ? l->reason : NULL,
+                .left = lease_left(&t->reserve.lease, target_now()) / USEC_PER_SEC,
+                .since = realtime > l->since_usec ? (realtime - l->since_usec) / USEC_PER_SEC : 0,
+        };
+}
+
+static void fill(const struct target *t, struct lease_held *ret) {
+        struct presence_lease l = {0};
+
+        ret->token = t->reserve.lease.record.token;
+        if (!lease_in_force(&t->reserve.lease))
+                return;
+        reserve_show(t, &l);
+        *ret = (struct lease_held){
+                .id = l.id,
+                .token = l.token,
+                .holder = l.holder,
+                .by = l.by,
+                .reason = l.reason,
+                .left = l.left,
+                .since = l.since,
+        };
+}
+
+static void decided(const struct ext_request *rq, const char *what, const char *id, const char *by,
+                    const char *outcome) {
+        const struct log_field fields[] = {
+                {"ROTA_PEER",  rq->from},
+                {"ROTA_LEASE", id      },
+                {NULL,         NULL    }
+        };
+
+        log_line(LOG_LEVEL_NOTICE, fields, "lease %s: %s asked by %s%s%s: %s", id, what, rq->from,
+                 by ? " for " : "", by ? by : "", outcome);
+}
+
+static int refused(const struct target *t, const struct ext_request *rq, const char *what,
+                   const char *id, const char *by, struct stanza_error *ret_error) {
+        reserve_refusal(t, rq->arena, ret_error);
+        decided(rq, what, id, by, ret_error->text ? ret_error->text : "refused");
+        return EXT_ERROR;
+}
+
+static int not_written(int r, struct stanza_error *ret_error) {
+        *ret_error = (struct stanza_error){
+                .condition = STANZA_INTERNAL_SERVER_ERROR,
+                .text = "the target cannot write it to its disk; nothing was changed",
+        };
+        return r == -ENOMEM ? r : EXT_ERROR;
+}
+
+/* A run of somebody else's that is on: he would not be alone. */
+static const struct runq_run *run_of_others(const struct target *t, const char *holder,
+                                            const char *by) {
+        for (const struct runq_run *run = runq_first(t->runq); run && run->phase != RUNQ_OVER;
+             run = runq_after(t->runq, run)) {
+                bool same_person = !by || !run->by || strcmp(run->by, by) == 0;
+
+                if (run->phase != RUNQ_WAITING && (strcmp(run->owner, holder) != 0 || !same_person))
+                        return run;
+        }
+        return NULL;
+}
+
+static int too_long(const struct target *t, const struct ext_request *rq, uint64_t seconds,
+                    struct stanza_error *ret_error) {
+        CLEANUP(buf_done) struct buf most = {0};
+
+        if (seconds <= t->config->lease_max_usec / USEC_PER_SEC)
+                return 0;
+        units_print_duration(&most, t->config->lease_max_usec);
+        *ret_error = (struct stanza_error){
+                .condition = STANZA_NOT_ACCEPTABLE,
+                .text = arena_printf(rq->arena, "a lease of this target lasts at most %s",
+                                     buf_text(&most)),
+        };
+        return EXT_ERROR;
+}
+
+static int acquire(struct target *t, const struct ext_request *rq, const struct lease_acquire *m,
+                   bool take, struct lease_held *ret, struct stanza_error *ret_error) {
+        const char *what = take ? "take" : "acquire";
+        const struct runq_run *run;
+        struct lease_record next;
+        char holder[JID_SIZE];
+        const struct lease_ask ask = {m->id, holder, m->by, m->reason, m->seconds * USEC_PER_SEC};
+        int r;
+
+        if (jid_bare(rq->from, holder) != 0)
+                return -EINVAL;
+        if (strcmp(m->sid, t->sid) != 0) {
+                *ret_error = (struct stanza_error){
+                        .condition = STANZA_NOT_ACCEPTABLE,
+                        .why = STANZA_WHY_STALE,
+                        .text = "it was meant for another session of this target; ask again",
+                };
+                decided(rq, what, m->id, m->by, "stale");
+                return EXT_ERROR;
+        }
+        if (too_long(t, rq, m->seconds, ret_error) != 0)
+                return EXT_ERROR;
+        r = lease_acquire(&t->reserve.lease, &ask, take, times(), &next);
+        if (r == LEASE_HELD || r == LEASE_OTHER)
+                return refused(t, rq, what, m->id, m->by, ret_error);
+        run = r == 0 && !take ? run_of_others(t, holder, m->by) : NULL;
+        if (run) {
+                *ret_error = (struct stanza_error){
+                        .condition = STANZA_CONFLICT,
+                        .why = STANZA_WHY_BUSY,
+                        .run = run->id,
+                        .owner = run->by ? run->by : run->owner,
+                        .text = "a run of somebody else is on this machine",
+                };
+                decided(rq, what, m->id, m->by, ret_error->text);
+                return EXT_ERROR;
+        }
+        if (r == 0)
+                r = change(t, &next,
+                           &(struct audit_entry){.what = take ? "lease-taken" : "lease-acquired",
+                                                 .who = holder,
+                                                 .by = m->by,
+                                                 .about = m->id,
+                                                 .text = m->reason});
+        if (r < 0)
+                return not_written(r, ret_error);
+        decided(rq, what, m->id, m->by, "granted");
+        fill(t, ret);
+        return 0;
+}
+
+static int serve_acquire(void *userdata, const struct ext_request *rq,
+                         const struct lease_acquire *m, struct lease_held *ret,
+                         struct stanza_error *ret_error) {
+        return acquire(userdata, rq, m, false, ret, ret_error);
+}
+
+static int serve_take(void *userdata, const struct ext_request *rq, const struct lease_acquire *m,
+                      struct lease_held *ret, struct stanza_error *ret_error) {
+        return acquire(userdata, rq, m, true, ret, ret_error);
+}
+
+static int serve_extend(void *userdata, const struct ext_request *rq, const struct lease_extend *m,
+                        struct lease_held *ret, struct stanza_error *ret_error) {
+        struct target *t = userdata;
+        struct lease_record next;
+        char holder[JID_SIZE];
+        int r;
+
+        if (jid_bare(rq->from, holder) != 0)
+                return -EINVAL;
+        if (too_long(t, rq, m->seconds, ret_error) != 0)
+                return EXT_ERROR;
+        r = lease_extend(&t->reserve.lease, m->id, holder, m->token, m->seconds * USEC_PER_SEC,
+                         times(), &next);
+        if (r > 0)
+                return refused(t, rq, "extend", m->id, m->by, ret_error);
+        r = change(t, &next,
+                   &(struct audit_entry){
+                           .what = "lease-extended", .who = holder, .by = m->by, .about = m->id});
+        if (r < 0)
+                return not_written(r, ret_error);
+        decided(rq, "extend", m->id, m->by, "granted");
+        fill(t, ret);
+        return 0;
+}
+
+static int serve_release(void *userdata, const struct ext_request *rq,
+                         const struct lease_release *m, struct lease_held *ret,
+                         struct stanza_error *ret_error) {
+        struct target *t = userdata;
+        struct lease_record next;
+        char holder[JID_SIZE];
+        int r;
+
+        if (jid_bare(rq->from, holder) != 0)
+                return -EINVAL;
+        r = lease_release(&t->reserve.lease, m->id, holder, &next);
+        if (r == LEASE_OTHER)
+                return refused(t, rq, "release", m->id, m->by, ret_error);
+        if (r == 0)
+                r = change(t, &next,
+                           &(struct audit_entry){.what = "lease-released",
+                                                 .who = holder,
+                                                 .by = m->by,
+                                                 .about = m->id});
+        if (r < 0)
+                return not_written(r, ret_error);
+        decided(rq, "release", m->id, m->by, r == LEASE_STALE ? "it was over already" : "done");
+        fill(t, ret);
+        return 0;
+}
+
+const struct lease_ops target_lease_ops = {
+        .acquire = serve_acquire,
+        .take = serve_take,
+        .extend = serve_extend,
+        .release = serve_release,
+};
+
+void reserve_pump(struct target *t, uint64_t now_usec) {
+        const struct lease_record ended = t->reserve.lease.record;
+        struct lease_record next;
+        int r;
+
+        if (now_usec < t->reserve.retry_usec || !lease_over(&t->reserve.lease, now_usec, &next))
+                return;
+        t->reserve.retry_usec = 0;
+        r = change(t, &next,
+                   &(struct audit_entry){.what = "lease-ended",
+                                         .who = ended.holder,
+                                         .by = ended.by[0] ? ended.by : NULL,
+                                         .about = ended.id,
+                                         .text = "its time was over"});
+        if (r < 0)
+                t->reserve.retry_usec = now_usec + RETRY_USEC;
+        else
+                log_info("lease %s of %s is over", ended.id, ended.holder);
+}
+
+uint64_t reserve_deadline(const struct target *t) {
+        uint64_t at = lease_deadline(&t->reserve.lease);
+
+        return at != USEC_NEVER && t->reserve.retry_usec > at ? t->reserve.retry_usec : at;
+}
