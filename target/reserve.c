@@ -176,10 +176,10 @@ static void decided(const struct ext_request *rq, const char *what, const char *
                  by ? " for " : "", by ? by : "", outcome);
 }
 
-static int refused(const struct target *t, const struct ext_request *rq, const char *what,
-                   const char *id, const char *by, struct stanza_error *ret_error) {
+/* The router writes refusals into the journal. */
+static int refused(const struct target *t, const struct ext_request *rq,
+                   struct stanza_error *ret_error) {
         reserve_refusal(t, rq->arena, ret_error);
-        decided(rq, what, id, by, ret_error->text ? ret_error->text : "refused");
         return EXT_ERROR;
 }
 
@@ -236,14 +236,13 @@ static int acquire(struct target *t, const struct ext_request *rq, const struct 
                         .why = STANZA_WHY_STALE,
                         .text = "it was meant for another session of this target; ask again",
                 };
-                decided(rq, what, m->id, m->by, "stale");
                 return EXT_ERROR;
         }
         if (too_long(t, rq, m->seconds, ret_error) != 0)
                 return EXT_ERROR;
         r = lease_acquire(&t->reserve.lease, &ask, take, times(), &next);
         if (r == LEASE_HELD || r == LEASE_OTHER)
-                return refused(t, rq, what, m->id, m->by, ret_error);
+                return refused(t, rq, ret_error);
         run = r == 0 && !take ? run_of_others(t, holder, m->by) : NULL;
         if (run) {
                 *ret_error = (struct stanza_error){
@@ -253,7 +252,6 @@ static int acquire(struct target *t, const struct ext_request *rq, const struct 
                         .owner = run->by ? run->by : run->owner,
                         .text = "a run of somebody else is on this machine",
                 };
-                decided(rq, what, m->id, m->by, ret_error->text);
                 return EXT_ERROR;
         }
         if (r == 0)
@@ -295,7 +293,7 @@ static int serve_extend(void *userdata, const struct ext_request *rq, const stru
         r = lease_extend(&t->reserve.lease, m->id, holder, m->token, m->seconds * USEC_PER_SEC,
                          times(), &next);
         if (r > 0)
-                return refused(t, rq, "extend", m->id, m->by, ret_error);
+                return refused(t, rq, ret_error);
         r = change(t, &next,
                    &(struct audit_entry){
                            .what = "lease-extended", .who = holder, .by = m->by, .about = m->id});
@@ -318,7 +316,7 @@ static int serve_release(void *userdata, const struct ext_request *rq,
                 return -EINVAL;
         r = lease_release(&t->reserve.lease, m->id, holder, &next);
         if (r == LEASE_OTHER)
-                return refused(t, rq, "release", m->id, m->by, ret_error);
+                return refused(t, rq, ret_error);
         if (r == 0)
                 r = change(t, &next,
                            &(struct audit_entry){.what = "lease-released",

@@ -66,7 +66,7 @@ class StandIn(Peer):
     def follow(self, name):
         self.target = f"{name}@{self._server.domain}"
         self.subscribe(self.target)
-        self.state("ready", "busy")
+        self.state("ready", "busy", "reserved")
         self.sync()
 
     def announced(self):
@@ -89,7 +89,7 @@ class StandIn(Peer):
                         deadline, what=f"{self.target} {states}, it is {self.now()}")
 
     def sid(self):
-        return self.state("ready", "busy", "draining", "rebooting")["sid"]
+        return self.state("ready", "busy", "reserved", "draining", "rebooting")["sid"]
 
     def back(self, old_sid, deadline=20):
         """Waits for a connection after @old_sid's, and syncs."""
