@@ -62,8 +62,8 @@ static void golden(void **state) {
 }
 
 static void names_of_refusals(void **state) {
-        static const char *const names[] = {"not-allowed", "invalid", "busy",
-                                            "full",        "unknown", "over"};
+        static const char *const names[] = {"not-allowed", "invalid", "busy", "full",
+                                            "unknown",     "leased",  "over"};
 
         (void)state;
         for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
