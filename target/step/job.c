@@ -20,6 +20,7 @@
 #define DISK_RETRY_USEC (200 * USEC_PER_MSEC)
 #define DISK_USEC (30 * USEC_PER_SEC)   /* how long a full disk may hold the program */
 #define LOOK_USEC (250 * USEC_PER_MSEC) /* for N.kill, when nobody tells */
+#define ROOM_USEC USEC_PER_SEC          /* for N.room, which is written after it is made */
 
 struct course {
         const struct job *job;
@@ -30,10 +31,12 @@ struct course {
         uint64_t kill_at;    /* SIGKILL from then on */
         uint64_t pass_at;    /* the next round of it */
         uint64_t full_since; /* 0: the disk takes all */
+        uint64_t held_since; /* 0: there is room for what it prints */
         bool wished;         /* N.kill was seen */
         bool exited;         /* the main program */
         bool gone;           /* and everything else */
         bool refused;        /* execve() failed: there was never a program */
+        bool dropping;       /* there was no room, and now it ends: the rest is counted only */
         bool lost;           /* the file takes no more: the rest of the output is lost */
 };
 
@@ -50,15 +53,19 @@ static uint64_t later(uint64_t now, uint64_t usec) {
 
 static void course_end(struct course *c, uint64_t now, const char *cause, const char *text,
                        uint64_t grace) {
-        if (c->end.cause || c->exited)
+        if (c->end.cause || (c->exited && !c->held_since))
                 return;
         c->end.cause = cause;
         c->end.text = text;
+        if (c->gone)
+                return;
         c->kill_at = min_u64(c->kill_at, later(now, grace));
-        kill(-c->child->pid, SIGTERM);
-        kill(-c->child->pid, SIGCONT);
-        tree_signal(SIGTERM, c->child->pid);
-        tree_signal(SIGCONT, c->child->pid);
+        if (!c->exited) {
+                kill(-c->child->pid, SIGTERM);
+                kill(-c->child->pid, SIGCONT);
+        }
+        tree_signal(SIGTERM, c->exited ? 0 : c->child->pid);
+        tree_signal(SIGCONT, c->exited ? 0 : c->child->pid);
 }
 
 static void course_finish(struct course *c, uint64_t now, const char *cause, const char *text) {
@@ -126,17 +133,47 @@ static void course_lose(struct course *c, uint64_t now, int error) {
                 c->end.cause = "disk";
 }
 
-/* Returns true when there may be more to read at once. */
-static bool course_listen(struct course *c, uint64_t now) {
-        struct record *record = c->job->record;
-        int r;
+static void course_release(struct course *c) {
+        if (c->held_since)
+                room_tell(c->job->room, false);
+        c->held_since = 0;
+}
 
-        if (c->lost)
-                return false;
-        r = c->full_since ? record_push(record) : record_pull(record, c->child->out);
-        if (r == RECORD_DRY)
-                return false;
+/* @until: how long it waited, for people. */
+static void course_over(struct course *c, uint64_t now, const char *until, uint64_t usec) {
+        CLEANUP(buf_done) struct buf bytes = {0}, time = {0};
+
+        units_print_bytes(&bytes, c->job->record->room);
+        units_print_duration(&time, usec);
+        course_finish(c, now, "budget",
+                      say(c, "its output filled its disk budget of %s and waited for room %s %s",
+                          buf_text(&bytes), until, buf_text(&time)));
+}
+
+/* The program waits in its write. */
+static void course_hold(struct course *c, uint64_t now) {
+        uint64_t hold = c->job->spec->hold_usec;
+
+        if (!c->held_since && !c->end.cause) {
+                c->held_since = now;
+                room_tell(c->job->room, true);
+        }
+        if (!c->end.cause && hold && now - c->held_since >= hold)
+                course_over(c, now, "for", hold);
+        if (!c->end.cause)
+                return;
+        /* Whatever the reason, it ends: it shall not wait for us as well. */
+        c->dropping = true;
+        course_release(c);
+}
+
+/* What became of bytes that are there. Returns true when there may be more to do at once. */
+static bool course_took(struct course *c, uint64_t now, int r) {
         c->heard = now;
+        if (r == RECORD_HELD) {
+                course_hold(c, now);
+                return c->dropping;
+        }
         if (r == RECORD_FULL) {
                 if (!c->full_since)
                         c->full_since = now;
@@ -149,7 +186,31 @@ static bool course_listen(struct course *c, uint64_t now) {
                 return false;
         }
         c->full_since = 0;
+        course_release(c);
         return true;
+}
+
+/* Returns true when there may be more to read at once. */
+static bool course_listen(struct course *c, uint64_t now) {
+        struct record *record = c->job->record;
+        int r;
+
+        if (c->lost)
+                return false;
+        if (c->dropping)
+                return record_drop(record, c->child->out) == 0;
+        r = c->full_since ? record_push(record) : record_pull(record, c->child->out);
+        return r != RECORD_DRY && course_took(c, now, r);
+}
+
+static void course_room(struct course *c) {
+        uint64_t bytes;
+
+        if (!c->held_since)
+                return;
+        bytes = room_given(c->job->room);
+        if (bytes > c->job->record->room)
+                record_bound(c->job->record, bytes, NULL);
 }
 
 static const char *say_limit(const struct course *c, const char *what, uint64_t usec) {
@@ -163,11 +224,13 @@ static void course_limits(struct course *c, uint64_t now) {
         const struct step_spec *spec = c->job->spec;
         uint64_t limit = spec->timeout_usec, silence = spec->silence_usec;
 
-        if (c->end.cause || c->exited)
+        if (c->end.cause || (c->exited && !c->held_since))
                 return;
-        if (limit && now - c->started >= limit)
+        if (limit && c->held_since && now - c->started >= limit)
+                course_over(c, now, "until its time limit of", limit);
+        else if (limit && now - c->started >= limit)
                 course_finish(c, now, "timeout", say_limit(c, "it took longer than", limit));
-        else if (silence && !c->full_since && now - c->heard >= silence)
+        else if (silence && !c->full_since && !c->held_since && now - c->heard >= silence)
                 course_finish(c, now, "silence", say_limit(c, "it printed nothing for", silence));
 }
 
@@ -230,10 +293,10 @@ static uint64_t course_deadline(const struct course *c, uint64_t now) {
         const struct step_spec *spec = c->job->spec;
         uint64_t at = USEC_NEVER;
 
-        if (!c->exited && !c->end.cause) {
+        if ((!c->exited || c->held_since) && !c->end.cause) {
                 if (spec->timeout_usec)
                         at = min_u64(at, later(c->started, spec->timeout_usec));
-                if (spec->silence_usec && !c->full_since)
+                if (spec->silence_usec && !c->full_since && !c->held_since)
                         at = min_u64(at, later(c->heard, spec->silence_usec));
         }
         if (!c->job->watched && !c->wished)
@@ -242,6 +305,10 @@ static uint64_t course_deadline(const struct course *c, uint64_t now) {
                 at = min_u64(at, c->kill_at > c->pass_at ? c->kill_at : c->pass_at);
         if (c->full_since && !c->lost)
                 at = min_u64(at, now + DISK_RETRY_USEC);
+        if (c->held_since)
+                at = min_u64(at, now + ROOM_USEC);
+        if (c->held_since && spec->hold_usec && !c->end.cause)
+                at = min_u64(at, later(c->held_since, spec->hold_usec));
         return at;
 }
 
@@ -250,7 +317,8 @@ static int course_wait(struct course *c, uint64_t *ret_now, struct pollfd fds[st
         struct timespec ts, *wait = NULL;
 
         fds[0] = (struct pollfd){.fd = c->job->signal_fd, .events = POLLIN};
-        fds[1] = (struct pollfd){.fd = c->full_since || c->lost ? -1 : c->child->out,
+        fds[1] = (struct pollfd){.fd = c->full_since || c->held_since || c->lost ? -1
+                                                                                 : c->child->out,
                                  .events = POLLIN};
         fds[2] = (struct pollfd){.fd = c->child->failed, .events = POLLIN};
         if (at != USEC_NEVER) {
@@ -276,7 +344,8 @@ static int course_turn(struct course *c) {
                 return r;
         if (fds[2].revents)
                 course_executed(c);
-        if (fds[1].revents || c->full_since)
+        course_room(c);
+        if (fds[1].revents || c->full_since || c->held_since)
                 course_listen(c, now);
         if (fds[0].revents)
                 course_signals(c, now);
@@ -291,10 +360,25 @@ static int course_turn(struct course *c) {
 static int course_drain(struct course *c) {
         for (;;) {
                 struct pollfd pause = {.fd = c->job->signal_fd, .events = 0};
+                uint64_t now = clock_monotonic_usec();
+                int r;
 
-                if (course_listen(c, clock_monotonic_usec()))
+                if (course_listen(c, now))
                         continue;
-                if (c->lost || !c->full_since)
+                if (c->held_since) {
+                        /* It has ended, but its last bytes still wait for room. */
+                        r = course_turn(c);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+                if (!c->lost && !c->full_since) {
+                        r = record_settle(c->job->record);
+                        if (r == 0)
+                                return 0;
+                        course_took(c, now, r);
+                }
+                if (c->lost)
                         return 0;
                 if (poll(&pause, 1, (int)(DISK_RETRY_USEC / USEC_PER_MSEC)) < 0 && errno != EINTR)
                         return -errno;
@@ -326,6 +410,10 @@ int job_run(const struct job *job, struct step_exit *ret) {
         r = course_drain(&c);
         if (r < 0)
                 return r;
+        c.end.dropped = job->record->dropped;
+        if (c.dropping && c.end.dropped)
+                c.end.text = say(&c, "%s; the last %ju bytes it printed are dropped",
+                                 c.end.text ? c.end.text : "", (uintmax_t)c.end.dropped);
         if (c.refused) {
                 c.end.exit_status = -1;
                 c.end.signal = 0;

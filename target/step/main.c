@@ -195,11 +195,13 @@ static struct step_exit not_begun(struct stage *s, const char *cause, const char
 static struct step_exit carry_out(struct stage *s) {
         struct step_spec spec = {0};
         struct step_exit e;
-        char spec_name[32], out_name[32], kill_name[32];
+        char spec_name[32], out_name[32], kill_name[32], tail_name[32];
+        struct room room;
         struct job job = {
                 .spec = &spec,
                 .arena = &s->arena,
                 .record = &s->record,
+                .room = &room,
                 .kill_name = stage_name(s, "kill", kill_name),
                 .signal_fd = s->signal_fd,
         };
@@ -213,6 +215,10 @@ static struct step_exit carry_out(struct stage *s) {
                 return not_begun(s, "internal", "the specification of the step is malformed", 0);
         if (r < 0)
                 return not_begun(s, "internal", "cannot read the specification of the step", -r);
+        room_init(&room, s->step);
+        room_tell(&room, false); /* of an attempt that was killed */
+        record_bound(&s->record, spec.budget,
+                     spec.head_tail ? stage_name(s, "tail", tail_name) : NULL);
         job.watched = watch_directory(s);
         if (access(kill_name, F_OK) == 0)
                 return not_begun(s, "cancelled", "it was cancelled before it began", 0);

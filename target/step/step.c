@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+static const char *const over_names[] = {"block", "head+tail", NULL};
+
 static void put_strings(struct json_writer *w, const char *key, const char *const *strings) {
         json_begin_array(w, key);
         for (size_t i = 0; strings && strings[i]; i++)
@@ -48,6 +50,11 @@ int step_spec_write(const struct step_spec *s, struct buf *out) {
         json_put_u64(&w, "silence", s->silence_usec);
         json_put_u64(&w, "grace", s->grace_usec);
         json_put_u64(&w, "cancel_grace", s->cancel_grace_usec);
+        if (s->budget) {
+                json_put_u64(&w, "budget", s->budget);
+                json_put_str(&w, "over", over_names[s->head_tail]);
+                json_put_u64(&w, "hold", s->hold_usec);
+        }
         json_put_bool(&w, "pty", s->pty);
         if (s->boot)
                 json_put_str(&w, "boot", s->boot);
@@ -129,6 +136,23 @@ static int read_str(const struct json_at *root, const char *key, struct arena *a
         return *ret ? 0 : -ENOMEM;
 }
 
+static int read_budget(const struct json_at *root, struct step_spec *s) {
+        struct json_at at;
+        int over = 0;
+        int r;
+
+        r = json_get_u64(root, "budget", &s->budget);
+        if (r == 0)
+                r = json_get_u64(root, "hold", &s->hold_usec);
+        if (r != 0)
+                return r;
+        r = json_get(root, "over", &at);
+        if (r == 0)
+                r = json_enum(&at, over_names, &over);
+        s->head_tail = over == 1;
+        return r == JSON_ABSENT ? 0 : r;
+}
+
 static int read_spec(const struct json_at *root, struct arena *a, struct step_spec *s) {
         int r;
 
@@ -148,6 +172,8 @@ static int read_spec(const struct json_at *root, struct arena *a, struct step_sp
         s->cancel_grace_usec = s->grace_usec; /* a spec of before it was told apart */
         if (r == 0)
                 r = json_get_u64(root, "cancel_grace", &s->cancel_grace_usec);
+        if (r == 0)
+                r = read_budget(root, s);
         if (r == 0)
                 r = json_get_bool(root, "pty", &s->pty);
         return r;
@@ -187,6 +213,8 @@ int step_exit_write(const struct step_exit *e, struct buf *out) {
                 json_put_str(&w, "text", e->text);
         json_put_u64(&w, "elapsed", e->elapsed_usec);
         json_put_u64(&w, "size", e->size);
+        if (e->dropped)
+                json_put_u64(&w, "dropped", e->dropped);
         if (e->sha256)
                 json_put_str(&w, "sha256", e->sha256);
         json_end_object(&w);
@@ -220,6 +248,8 @@ static int read_exit(const struct json_at *root, struct arena *a, struct step_ex
                 r = json_get_u64(root, "elapsed", &e->elapsed_usec);
         if (r == 0)
                 r = json_get_u64(root, "size", &e->size);
+        if (r == 0)
+                r = json_get_u64(root, "dropped", &e->dropped);
         if (r == 0)
                 r = read_str(root, "sha256", a, &e->sha256);
         if (r == 0 && e->exit_status < 0 && e->signal <= 0 && !e->cause)

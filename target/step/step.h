@@ -9,6 +9,9 @@
  *   2.spec        what step 2 is to do, written by the daemon before it starts rota-step (JSON, below)
  *   2.out         everything the step printed, appended by rota-step and nobody else
  *   2.lock        rota-step holds a POSIX write lock (fcntl F_SETLK) on it while it lives; F_GETLK tells its pid
+ *   2.tail        the last part of an output beyond its budget, while the step is on (target/step/record.h)
+ *   2.held        there while rota-step lets the program wait because N.out is as long as its budget
+ *   2.room        written by the daemon: a new budget in bytes, in place of the spec's, when it is higher
  *   2.kill        created by the daemon to ask for the end (content: "cancelled"); rota-step watches for it with dnotify
  *   2.exit        the exit record, one JSON object, written to 2.exit.tmp, fsync, renamed, directory fsync'ed
  *
@@ -16,12 +19,20 @@
  *
  * 2.spec: {"argv":["memtester","64M","1"],"env":{"ROTA_RUN":"…","ROTA_STEP":"2",…},"cwd":"…",
  *          "timeout":7200000000,"silence":0,"pty":true,"boot":"6f1c…","grace":5000000,
- *          "cancel_grace":1000000}   (times in microseconds)
+ *          "cancel_grace":1000000,"budget":10737418240,"over":"block","hold":3600000000}   (times in microseconds)
  * 2.exit: {"exit":0}  or  {"signal":9}, with
  *         "cause": absent | "timeout" | "silence" | "cancelled" | "missing" (program not found) | "exec" | "disk" (the
- *         output could not be written) | "internal";
+ *         output could not be written) | "budget" | "internal";
  *         "text": a sentence for people when there is a cause;
- *         "elapsed": microseconds; "size": bytes of N.out; "sha256": hex of N.out, fsync'ed before
+ *         "elapsed": microseconds; "size": bytes of N.out; "sha256": hex of N.out, fsync'ed before;
+ *         "dropped": bytes that the program printed and that are not in N.out, when there are any
+ *
+ * `budget` is how long N.out may become, 0: as long as it likes. What comes beyond, by `over`:
+ *   "block"      is not read: the program waits in its write, until the daemon makes room (N.room) or something ends the
+ *                step: a cancel, its time limit, `hold` of waiting (0: no end). Then the rest is read, counted, dropped.
+ *                Its silence does not count while it waits.
+ *   "head+tail"  goes to a ring of half the budget, at most 64 MiB, and its last part follows when the step has
+ *                ended, behind lines that say so. The budget is that of head and tail together.
  *
  * rota-step ends a step by SIGTERM to the whole process group (session), after `grace` by SIGKILL to everything it can
  * find: it is a child subreaper, so descendants that double-forked are its children in the end. A wish (N.kill) waits
@@ -46,6 +57,9 @@ struct step_spec {
         uint64_t silence_usec;      /* 0: none */
         uint64_t grace_usec;        /* between SIGTERM and SIGKILL */
         uint64_t cancel_grace_usec; /* the same, for one who cancels and waits */
+        uint64_t budget;            /* bytes of N.out; 0: none */
+        uint64_t hold_usec;         /* how long it may wait for room; 0: for ever */
+        bool head_tail;             /* beyond its budget; else it waits */
         bool pty;
         const char *boot;
 };
@@ -57,6 +71,7 @@ struct step_exit {
         const char *text;
         uint64_t elapsed_usec;
         uint64_t size;
+        uint64_t dropped;
         const char *sha256;
 };
 

@@ -25,6 +25,9 @@ static void the_spec_comes_back(void **state) {
                               .silence_usec = 8,
                               .grace_usec = 9,
                               .cancel_grace_usec = 10,
+                              .budget = 11,
+                              .hold_usec = 12,
+                              .head_tail = true,
                               .pty = false,
                               .boot = "6f",
                               .cwd = "/tmp"};
@@ -48,6 +51,9 @@ static void the_spec_comes_back(void **state) {
         assert_int_equal(t.silence_usec, 8);
         assert_int_equal(t.grace_usec, 9);
         assert_int_equal(t.cancel_grace_usec, 10);
+        assert_int_equal(t.budget, 11);
+        assert_int_equal(t.hold_usec, 12);
+        assert_true(t.head_tail);
         assert_false(t.pty);
 }
 
@@ -61,6 +67,7 @@ static void a_bad_spec_is_refused(void **state) {
                 "{\"argv\":[1]}",
                 "{\"argv\":[\"ls\"],\"env\":{\"A\":1}}",
                 "{\"argv\":[\"ls\"],\"timeout\":-1}",
+                "{\"argv\":[\"ls\"],\"budget\":1,\"over\":\"drop\"}",
         };
         CLEANUP(arena_done) struct arena a = {0};
         struct step_spec s;
@@ -94,6 +101,7 @@ static void the_exit_record_comes_back(void **state) {
         check_exit("{\"signal\":9,\"cause\":\"timeout\",\"text\":\"it \\\"hung\\\"\",\"elapsed\":5,"
                    "\"size\":0,\"sha256\":\"00\"}");
         check_exit("{\"cause\":\"missing\",\"elapsed\":0,\"size\":0}");
+        check_exit("{\"exit\":0,\"elapsed\":5,\"size\":9,\"dropped\":4,\"sha256\":\"00\"}");
         put("{\"exit\":0,\"elapsed\":5,\"size\":1,\"sha256\":\"00\",\"later\":\"more\"}");
         assert_int_equal(step_exit_read(path, &a, &e), 0);
         assert_int_equal(e.exit_status, 0);
