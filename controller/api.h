@@ -37,11 +37,11 @@
  *            "version","online","last_answer_usec":realtime or null,"pending_runs":n}
  *            name: the local part of the JID (unique, what selectors match); "title" is the friendly name
  *   REQUEST {"plan":{…}} or {"diag":name,"params":{}} or {"exec":[…]}, with "name","ttl_usec","if_idle","by","id" (idempotency key of
- *            the batch), "pty","timeout_usec","silence_usec"
+ *            the batch), "pty","timeout_usec","silence_usec","disk_budget","over_budget"
  *   RUN     {"run","batch","target","title","state":"pending|sent|queued|running|ended","verdict","cause","step","of",
  *            "by","submitted_usec","started_usec","ended_usec","exit","note":why it waits or null,
  *            "streams":[{"name","next","size"|null}]}   with steps: "steps":[{"step","title","verdict","cause","limit","exit",
- *            "elapsed_usec","streams":[{"name","size","sha256"}]}]
+ *            "elapsed_usec","streams":[{"name","size","sha256","dropped"}]}]
  */
 #pragma once
 

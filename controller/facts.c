@@ -137,6 +137,7 @@ static void put_step(struct json_writer *w, const struct event *e, const char *t
                 json_put_str(w, "name", e->streams[i].name);
                 json_put_u64(w, "size", e->streams[i].size);
                 json_put_str(w, "sha256", e->streams[i].sha256);
+                json_put_u64(w, "dropped", e->streams[i].dropped);
                 json_end_object(w);
         }
         json_end_array(w);

@@ -51,6 +51,20 @@ static int put_duration(struct json_writer *w, const struct json_at *at, const c
         return buf_check(&text);
 }
 
+static int copy_member(struct json_writer *w, const struct json_at *at, const char *key) {
+        CLEANUP(buf_done) struct buf text = {0};
+        struct json_at sub;
+        int r = json_get(at, key, &sub);
+
+        if (r == JSON_ABSENT)
+                return 0;
+        if (r == 0)
+                r = json_print(&sub, &text);
+        if (r == 0)
+                json_put_raw(w, key, buf_text(&text));
+        return r;
+}
+
 /* {"diag":…} or {"exec":…} becomes a plan of one step, in words, and is read like one. */
 static int write_one_step(const struct json_at *at, const struct json_at *what, const char *kind,
                           struct buf *out) {
@@ -85,6 +99,10 @@ static int write_one_step(const struct json_at *at, const struct json_at *what, 
         }
         json_end_object(&w);
         json_end_array(&w);
+        if (r == 0)
+                r = copy_member(&w, at, "disk_budget");
+        if (r == 0)
+                r = copy_member(&w, at, "over_budget");
         json_end_object(&w);
         return r == 0 ? buf_check(out) : r;
 }
@@ -123,8 +141,9 @@ static int read_plan(struct request *q, const struct json_at *root) {
 
 static int read_request(struct request *q, const char *text, const char *user) {
         static const char *const known[] = {
-                "plan", "diag", "exec", "params",       "name",         "ttl_usec", "if_idle",
-                "by",   "id",   "pty",  "timeout_usec", "silence_usec", NULL,
+                "plan",         "diag",         "exec",        "params",      "name",
+                "ttl_usec",     "if_idle",      "by",          "id",          "pty",
+                "timeout_usec", "silence_usec", "disk_budget", "over_budget", NULL,
         };
         const char *id = NULL;
         struct json_at root, at;

@@ -85,6 +85,8 @@ static void put_stepped(struct json_writer *w, const struct event *e) {
                 json_put_str(w, "name", e->streams[i].name);
                 json_put_u64(w, "size", e->streams[i].size);
                 put_optional(w, "sha256", e->streams[i].sha256);
+                if (e->streams[i].dropped)
+                        json_put_u64(w, "dropped", e->streams[i].dropped);
                 json_end_object(w);
         }
         json_end_array(w);
@@ -198,6 +200,8 @@ static int read_stream(const struct json_at *at, struct arena *a, struct event_s
         if (!id_valid(s->name))
                 return json_fail(at, "that is no name of a stream");
         r = json_get_u64(at, "size", &s->size);
+        if (r == 0)
+                r = json_get_u64(at, "dropped", &s->dropped);
         if (r == 0)
                 r = read_text(at, "sha256", SHA256_HEX_SIZE - 1, a, &s->sha256);
         if (r != 0)

@@ -8,7 +8,7 @@
  *   {"t":…,"ev":"started","step":1,"of":2,"title":"memory size=64M","boot":"6f1c…"}
  *   {"t":…,"ev":"stepped","step":1,"verdict":"passed","exit":0,"elapsed":5123456,
  *      "streams":[{"name":"1.out","size":81920,"sha256":"…"}]}
- *      A step that was ended by a limit of its own has "limit":"time", "silence" or "disk".
+ *      A stream from which bytes were left out has "dropped":123. A step that was ended by a limit of its own has "limit":"time", "silence" or "disk".
  *   {"t":…,"ev":"cancel","by":"ctl@lab"}
  *   {"t":…,"ev":"ended","verdict":"failed","cause":"step 1 exited with 3"}
  *
@@ -46,6 +46,7 @@ int verdict_parse(const char *name, enum verdict *ret); /* 0 or 1 */
 struct event_stream {
         const char *name;
         uint64_t size;
+        uint64_t dropped;   /* bytes of the program that are not in it, for its disk budget */
         const char *sha256; /* hex */
 };
 

@@ -22,6 +22,8 @@ static const char *const interrupt_names[] = {
         NULL,
 };
 
+static const char *const over_names[] = {"block", "head+tail", NULL};
+
 /* A string for people or for a command line: limited, and one line of text where @line says so. */
 static int read_text(const struct json_at *at, struct arena *a, size_t max, bool line,
                      const char **ret) {
@@ -349,8 +351,26 @@ static int name_by_step(const struct plan_step *s, struct arena *a, const char *
         return 0;
 }
 
+static int read_budget(const struct json_at *at, struct plan *p) {
+        struct json_at budget, over;
+        int r, k = 0;
+
+        r = json_get(at, "disk_budget", &budget);
+        if (r == 0)
+                r = json_bytes(&budget, &p->disk_budget);
+        if (r == 0 && p->disk_budget < PLAN_BUDGET_MIN)
+                return json_fail(&budget, "disk_budget is at least %d bytes", PLAN_BUDGET_MIN);
+        if (r != 0 && r != JSON_ABSENT)
+                return r;
+        r = json_get(at, "over_budget", &over);
+        if (r == 0)
+                r = json_enum(&over, over_names, &k);
+        p->head_tail = k == 1;
+        return r == JSON_ABSENT ? 0 : r;
+}
+
 int plan_read(const struct json_at *at, struct arena *a, struct plan *ret) {
-        static const char *const known[] = {"name", "steps", NULL};
+        static const char *const known[] = {"name", "steps", "disk_budget", "over_budget", NULL};
         struct plan p = {0};
         struct json_at name;
         int r;
@@ -364,6 +384,9 @@ int plan_read(const struct json_at *at, struct arena *a, struct plan *ret) {
         if (r != 0)
                 return r;
         assert(p.steps);
+        r = read_budget(at, &p);
+        if (r != 0)
+                return r;
         r = json_get(at, "name", &name);
         if (r == 0) {
                 r = read_text(&name, a, NAME_MAX_LEN, true, &p.name);
@@ -462,6 +485,10 @@ int plan_write(const struct plan *p, struct buf *out) {
         for (size_t i = 0; i < p->n_steps; i++)
                 put_step(&w, &p->steps[i]);
         json_end_array(&w);
+        if (p->disk_budget)
+                json_put_u64(&w, "disk_budget", p->disk_budget);
+        if (p->head_tail)
+                json_put_str(&w, "over_budget", over_names[1]);
         json_end_object(&w);
         return buf_check(out);
 }

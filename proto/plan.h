@@ -8,6 +8,10 @@
  *                  "on_interrupt": { "retry": 3 } },
  *                { "reboot": { "mode": "force", "within": "5m" } } ] }
  *
+ * "disk_budget": "1G" bounds what the steps print, all of them together, on the target's disk; beyond it
+ * "over_budget" is "block" (the program waits until there is room or something ends it) or "head+tail" (the first
+ * part and the last are kept). The target has a bound of its own; the smaller one counts.
+ *
  * Every step has exactly one of `diag`, `exec`, `reboot`. All strings are limited; unknown keys are errors.
  *
  * A reboot passes when the machine is back under another boot id. `graceful` waits until no step of another run is
@@ -28,6 +32,7 @@
 #define PLAN_PARAMS_MAX 64
 #define PLAN_TEXT_MAX 65536 /* bytes of JSON */
 #define PLAN_RETRIES_MAX 5
+#define PLAN_BUDGET_MIN 4096
 #define PLAN_WITHIN_USEC (UINT64_C(600) * 1000000) /* of a reboot, unless it says otherwise */
 
 enum plan_step_kind {
@@ -70,6 +75,8 @@ struct plan {
         const char *name; /* never NULL: the first step's when not given */
         const struct plan_step *steps;
         size_t n_steps;
+        uint64_t disk_budget; /* bytes; 0: the target's */
+        bool head_tail;       /* beyond it; else the step waits */
 };
 
 /* Everything lives in @a. Returns 0, JSON_BAD (json_error() of the document) or -ENOMEM. */

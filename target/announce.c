@@ -52,6 +52,8 @@ static void say_status(const struct target *t, enum presence_state state, struct
                 buf_printf(out, "cannot write to disk: %s; ", strerror(t->trouble));
         else if (t->full)
                 buf_puts(out, "the disk is full, output waits for space; ");
+        else if (work_held(t))
+                buf_puts(out, "its output filled its disk budget and waits for room; ");
         if (state == PRESENCE_REBOOTING) {
                 buf_puts(out, "rebooting");
         } else if (run) {

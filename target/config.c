@@ -16,11 +16,14 @@
 #define PASSWORD_MAX 1024
 
 static const char *const known_keys[] = {
-        "jid",       "resource", "password_file", "server",       "ca_file",
-        "name",      "location", "labels",        "controllers",  "state_dir",
-        "catalogue", "slots",    "queue_max",     "keep",         "lease_max",
-        "free_min",  "power",    "boot_id_file",  "step_program", "step_unit",
-        NULL,
+        "jid",       "resource",     "password_file",
+        "server",    "ca_file",      "name",
+        "location",  "labels",       "controllers",
+        "state_dir", "catalogue",    "slots",
+        "queue_max", "keep",         "lease_max",
+        "free_min",  "disk_budget",  "disk_budget_wait",
+        "power",     "boot_id_file", "step_program",
+        "step_unit", NULL,
 };
 
 struct config *config_free(struct config *c) {
@@ -246,6 +249,10 @@ static int read_how(struct config *c, const struct json_at *root, const char *di
                 r = json_get_duration(root, "lease_max", &c->lease_max_usec);
         if (r == 0)
                 r = json_get_bytes(root, "free_min", &c->free_min);
+        if (r == 0)
+                r = json_get_bytes(root, "disk_budget", &c->disk_budget);
+        if (r == 0)
+                r = json_get_duration(root, "disk_budget_wait", &c->disk_budget_wait_usec);
         if (r == 0) {
                 r = with(root, "power", JSON_OBJECT, &at);
                 r = r == 0 ? read_power(c, &at, dir) : r == JSON_ABSENT ? 0 : r;
@@ -414,6 +421,8 @@ int config_load(struct config **ret, const char *path, struct buf *ret_error) {
         c->lease_max_usec = 7 * 24 * USEC_PER_HOUR;
         c->keep_usec = 7 * 24 * USEC_PER_HOUR;
         c->free_min = UINT64_C(100) << 20;
+        c->disk_budget = UINT64_C(10) << 30;
+        c->disk_budget_wait_usec = USEC_PER_HOUR;
         c->boot_id_file = "/proc/sys/kernel/random/boot_id";
         c->step_unit = true;
         r = read_file(c, path, ret_error);

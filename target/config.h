@@ -40,6 +40,8 @@ struct config {
         uint64_t keep_usec;
         uint64_t lease_max_usec;
         uint64_t free_min;
+        uint64_t disk_budget;           /* of a run's output; 0: none */
+        uint64_t disk_budget_wait_usec; /* for room; 0: for ever */
         const char *reboot_command[CONFIG_COMMAND_MAX + 1];
         bool reboot_by_command;
         bool reboot_simulated;

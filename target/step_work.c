@@ -53,8 +53,10 @@ void work_look(struct work *w) {
 /* Says what became of the step, for good. */
 static void tell(struct work *w, uint64_t size, const char *sha256) {
         char name[32];
-        struct event_stream stream = {
-                .name = step_file(w->run->step, "out", name), .size = size, .sha256 = sha256};
+        struct event_stream stream = {.name = step_file(w->run->step, "out", name),
+                                      .size = size,
+                                      .dropped = w->dropped,
+                                      .sha256 = sha256};
         struct runq_result result = {
                 .verdict = w->verdict,
                 .cause = w->cause,
@@ -68,6 +70,7 @@ static void tell(struct work *w, uint64_t size, const char *sha256) {
         w->launch = launch_free(w->launch);
         w->hash = hash_free(w->hash);
         w->launched = false;
+        w->held = false;
         work_look(w);
         if (runq_exited(w->target->runq, w->run, w->run->step, &result) < 0)
                 log_error("out of memory: step %u of run %s stays open until the next start",
@@ -96,6 +99,7 @@ static void set_verdict(struct work *w, enum verdict verdict, const char *cause)
         w->exit_status = -1;
         w->signal = 0;
         w->elapsed_usec = 0;
+        w->dropped = 0;
 }
 
 /* Without an exit record nobody has summed up the output yet. */
@@ -172,6 +176,7 @@ static void exited(struct work *w) {
         w->exit_status = e.exit_status;
         w->signal = e.signal;
         w->elapsed_usec = e.elapsed_usec;
+        w->dropped = e.dropped;
         if (e.sha256)
                 tell(w, e.size, e.sha256);
         else
@@ -290,6 +295,8 @@ static int on_stir(sd_event_source *s, const struct inotify_event *e, void *user
                 if (w->launch && e->mask & IN_CREATE)
                         launch_stirred(w->launch);
                 target_kick(w->target);
+        } else if (strcmp(e->name, step_file(w->run->step, "held", name)) == 0) {
+                step_room_look(w);
         } else if (e->mask & IN_MOVED_TO &&
                    strcmp(e->name, step_file(w->run->step, "exit", name)) == 0 && phase_open(w)) {
                 exited(w);
@@ -301,7 +308,7 @@ static int watch(struct work *w, const char *path) {
         if (w->watch)
                 return 0;
         return sd_event_add_inotify(w->target->event, &w->watch, path,
-                                    IN_CREATE | IN_MODIFY | IN_MOVED_TO, on_stir, w);
+                                    IN_CREATE | IN_DELETE | IN_MODIFY | IN_MOVED_TO, on_stir, w);
 }
 
 void work_adopt(struct work *w, unsigned step) {
@@ -312,6 +319,10 @@ void work_adopt(struct work *w, unsigned step) {
                 log_warning("cannot watch the directory of run %s", w->run->id);
         work_look(w);
         find_out(w, NULL);
+        if (w->run->phase == RUNQ_ON) {
+                step_room_give(w);
+                step_room_look(w);
+        }
 }
 
 void work_kill(struct work *w, unsigned step) {
@@ -405,6 +416,9 @@ static int make_spec(struct work *w, struct arena *a, const char *path, struct b
         spec.timeout_usec = s->timeout_usec;
         spec.silence_usec = s->silence_usec;
         spec.pty = s->pty != 0;
+        spec.budget = step_room(w, &plan);
+        spec.head_tail = plan.head_tail;
+        spec.hold_usec = w->target->config->disk_budget_wait_usec;
         spec.cwd = arena_printf(a, "%s/work", path);
         r = step_env(w, &plan, a, &spec.env);
         if (r < 0 || !spec.cwd)

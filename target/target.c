@@ -280,6 +280,7 @@ static int reload(struct target *t) {
         limits_of(t->config, &limits);
         runq_set_limits(t->runq, &limits);
         peers_revoke(t);
+        work_rooms(t);
         if (link_online(t->link))
                 announce_connected(t);
         log_info("configuration read again");

@@ -132,6 +132,9 @@ void work_pump(struct target *t, uint64_t now_usec);
 uint64_t work_deadline(const struct target *t);
 /* While a step is on: is there space for what it prints? */
 void work_space(struct target *t, uint64_t now_usec);
+/* step_room.c: the disk budgets may have changed; does a step wait for room in its own? */
+void work_rooms(struct target *t);
+bool work_held(const struct target *t);
 void work_stop(struct target *t);
 /* The durable size of the journal of a run. */
 uint64_t work_events_size(struct target *t, const struct runq_run *run);

@@ -25,6 +25,7 @@ struct work {
         uint64_t flushed_size;
         uint64_t sync_usec; /* when to sync the output; USEC_NEVER */
         bool grown;
+        bool held;     /* its output waits for room in its budget */
         bool launched; /* rota-step was started by us or found alive */
         /* While the output is being hashed: what will be said of the step. */
         enum verdict verdict;
@@ -33,6 +34,7 @@ struct work {
         int exit_status;
         int signal;
         uint64_t elapsed_usec;
+        uint64_t dropped;
 };
 
 struct work *work_of(const struct runq_run *run);
@@ -46,3 +48,10 @@ void work_adopt(struct work *w, unsigned step);
 void work_kill(struct work *w, unsigned step);
 /* Output grew, or appeared. */
 void work_look(struct work *w);
+/* step_room.c */
+/* Bytes of output the step at hand may make; 0: as many as it likes. */
+uint64_t step_room(const struct work *w, const struct plan *plan);
+/* Tells the step at hand what it may have now. */
+void step_room_give(struct work *w);
+/* Does it wait for room? */
+void step_room_look(struct work *w);

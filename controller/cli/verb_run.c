@@ -3,6 +3,7 @@
 #include "controller/cli/verb.h"
 #include "proto/base/id.h"
 #include "proto/plan.h"
+#include "proto/units.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -15,6 +16,8 @@ struct run_options {
         uint64_t ttl_usec;
         uint64_t timeout_usec;
         uint64_t silence_usec;
+        const char *disk_budget;
+        const char *over_budget;
         bool if_idle;
         bool detach;
         bool no_pty;
@@ -30,6 +33,11 @@ static const struct option_row run_options[] = {
                             "End a step that runs longer"),
         OPTION_DURATION_ROW(struct run_options, silence_usec, 0, "silence", "TIME",
                             "End a step that prints nothing for so long"),
+        OPTION_TEXT_ROW(struct run_options, disk_budget, 0, "disk-budget", "SIZE",
+                        "Let it print so much onto the target's disk, e.g. 1G"),
+        OPTION_TEXT_ROW(
+                struct run_options, over_budget, 0, "over-budget", "WHAT",
+                "Beyond that: block (it waits for room) or head+tail (the middle is left out)"),
         OPTION_FLAG_ROW(struct run_options, if_idle, 0, "if-idle",
                         "Now or not at all: refused by a target that is busy"),
         OPTION_FLAG_ROW(struct run_options, detach, 'd', "detach", "Do not wait for the end"),
@@ -111,6 +119,7 @@ static int run_put_params(struct json_writer *w, char **words, int n) {
 /* What is to be run: a plan, a command after "--", or a diagnostic. */
 static int run_put_what(struct json_writer *w, const struct call *call) {
         const struct run_options *o = call->options;
+        uint64_t bytes;
         int forms = (o->plan != NULL) + call->dashed + (call->n_before > 1);
 
         if (forms != 1) {
@@ -119,6 +128,16 @@ static int run_put_what(struct json_writer *w, const struct call *call) {
                 say_hint("            rota run SELECTOR -- COMMAND [ARG…]");
                 say_hint("            rota run SELECTOR --plan FILE");
                 say_hint("the diagnostics: rota diag");
+                return STATUS_USAGE;
+        }
+        if (o->disk_budget && units_parse_bytes(o->disk_budget, &bytes) != 0) {
+                say_error("\"%s\" is no size", o->disk_budget);
+                say_hint("sizes are like 500M, 2G or 100000");
+                return STATUS_USAGE;
+        }
+        if (o->plan && (o->disk_budget || o->over_budget)) {
+                say_error("a plan says its disk budget itself");
+                say_hint("write \"disk_budget\" and \"over_budget\" into the plan");
                 return STATUS_USAGE;
         }
         if (o->plan)
@@ -165,6 +184,10 @@ static int run_request(const struct call *call, struct buf *out) {
                 json_put_u64(&w, "timeout_usec", o->timeout_usec);
         if (o->silence_usec)
                 json_put_u64(&w, "silence_usec", o->silence_usec);
+        if (o->disk_budget)
+                json_put_str(&w, "disk_budget", o->disk_budget);
+        if (o->over_budget)
+                json_put_str(&w, "over_budget", o->over_budget);
         if (o->if_idle)
                 json_put_bool(&w, "if_idle", true);
         if (o->no_pty)

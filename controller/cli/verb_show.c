@@ -102,6 +102,29 @@ static int show_steps(const struct json_at *root, bool colour, struct buf *out) 
         return table_print(&t, say_columns(STDOUT_FILENO), 0, colour, "\n", out);
 }
 
+/* What the steps say was left out of a stream. */
+static uint64_t show_dropped(const struct json_at *root, const char *stream) {
+        struct json_at steps, step, streams, at;
+
+        if (json_get(root, "steps", &steps) != 0)
+                return 0;
+        for (size_t i = 0; i < json_length(&steps); i++) {
+                if (json_item(&steps, i, &step) != 0 || json_get(&step, "streams", &streams) != 0)
+                        continue;
+                for (size_t k = 0; k < json_length(&streams); k++) {
+                        const char *name = NULL;
+                        uint64_t dropped = 0;
+
+                        if (json_item(&streams, k, &at) == 0 &&
+                            json_get_str(&at, "name", &name) == 0 && name &&
+                            strcmp(name, stream) == 0 &&
+                            json_get_u64(&at, "dropped", &dropped) == 0)
+                                return dropped;
+                }
+        }
+        return 0;
+}
+
 static int show_streams(const struct json_at *root, bool colour, struct buf *out) {
         static const char *const heads[] = {"STREAM", "BYTES", "COMPLETE", NULL};
         CLEANUP(table_done) struct table t;
@@ -120,6 +143,9 @@ static int show_streams(const struct json_at *root, bool colour, struct buf *out
                 table_printf(&t, TABLE_PLAIN, "%llu", (unsigned long long)s.next);
                 if (!s.has_size)
                         table_put(&t, TABLE_PLAIN, NULL);
+                else if (s.next >= s.size && show_dropped(root, s.name) > 0)
+                        table_printf(&t, TABLE_WARN, "yes; the step left out %llu bytes",
+                                     (unsigned long long)show_dropped(root, s.name));
                 else if (s.next >= s.size)
                         table_put(&t, TABLE_PLAIN, "yes");
                 else

@@ -54,6 +54,9 @@ int judge_step(const struct judge_step *s, const struct judge_exit *e, enum verd
                 v = VERDICT_FAILED;
                 buf_puts(ret_cause, "no output for ");
                 units_print_duration(ret_cause, s->silence_usec);
+        } else if (strcmp(e->cause, "budget") == 0) {
+                v = VERDICT_FAILED;
+                buf_puts(ret_cause, e->text && *e->text ? e->text : "its disk budget was used up");
         } else if (strcmp(e->cause, "cancelled") == 0) {
                 v = VERDICT_CANCELLED; /* by whom is in the journal */
         } else {

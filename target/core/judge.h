@@ -2,7 +2,7 @@
  * The verdict on a step: what the exit of its program means.
  *
  * A program that ended by itself is judged by its exit status (a diagnostic's own lists, else 0 is passed);
- * one that was ended for its time or its silence failed; one that could not be run is not-run with the
+ * one that was ended for its time, its silence or its disk budget failed; one that could not be run is not-run with the
  * cause. A failing test and a failing infrastructure are never the same word. Pure.
  */
 #pragma once

@@ -335,6 +335,7 @@ int runq_exited(struct runq *q, struct runq_run *run, unsigned step, const struc
                 snprintf(k->stream_name, sizeof(k->stream_name), "%s", r->stream->name);
                 snprintf(k->sha256, sizeof(k->sha256), "%s", r->stream->sha256);
                 k->stream.size = r->stream->size;
+                k->stream.dropped = r->stream->dropped;
                 k->stream.name = k->stream_name;
                 k->stream.sha256 = k->sha256;
         }

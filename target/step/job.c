@@ -352,6 +352,8 @@ static int course_turn(struct course *c) {
         if (!c->job->watched)
                 course_wishes(c, now);
         course_limits(c, now);
+        if (c->held_since && c->end.cause)
+                course_hold(c, now); /* no longer */
         course_kill(c, now);
         return 0;
 }

@@ -26,7 +26,7 @@ static const char *const lines[] = {
         "\"cause\":\"by ctl@lab\"}",
         "{\"t\":1767222006500000,\"ev\":\"stepped\",\"step\":2,\"verdict\":\"failed\","
         "\"cause\":\"no output for 1s\",\"limit\":\"silence\",\"signal\":15,\"elapsed\":7,"
-        "\"streams\":[]}",
+        "\"streams\":[{\"name\":\"2.out\",\"size\":1,\"sha256\":\"" HASH "\",\"dropped\":12345}]}",
 };
 
 static void come_back_as_they_went(void **state) {

@@ -42,6 +42,7 @@ static void by_cause(void **state) {
         } rows[] = {
                 {"timeout",            NULL,                    VERDICT_FAILED,    "still running after its time limit of 1m 30s"},
                 {"silence",            NULL,                    VERDICT_FAILED,    "no output for 10m"                           },
+                {"budget",             "filled it",             VERDICT_FAILED,    "filled it"                                   },
                 {"cancelled",          "x",                     VERDICT_CANCELLED, ""                                            },
                 {"missing",            "there is no program x", VERDICT_NOT_RUN,   "there is no program x"                       },
                 {"exec",               "cannot execute x",      VERDICT_NOT_RUN,   "cannot execute x"                            },

@@ -122,6 +122,11 @@ static void says_what_is_wrong(void **state) {
         check_refused("{\"steps\":[{\"diag\":\"a\",\"timeuot\":5}]}", "timeout");
         check_refused("{\"steps\":[{\"diag\":\"a\",\"timeout\":\"soon\"}]}", "timeout");
         check_refused("{\"steps\":[{\"diag\":\"a\",\"pty\":1}]}", "pty");
+        check_refused(
+                "{\"steps\":[{\"diag\":\"a\"}],\"disk_budget\":\"4k\",\"over_budget\":\"drop\"}",
+                "head+tail");
+        check_refused("{\"steps\":[{\"diag\":\"a\"}],\"disk_budget\":4095}", "4096");
+        check_refused("{\"steps\":[{\"diag\":\"a\"}],\"disk_budget\":\"much\"}", "disk_budget");
         check_refused("{\"step\":[{\"diag\":\"a\"}]}", "steps");
         check_refused("{\"name\":\"\",\"steps\":[{\"diag\":\"a\"}]}", "name is empty");
         check_refused("{\"name\":\"a\\u001b[31m\",\"steps\":[{\"diag\":\"a\"}]}",
@@ -159,6 +164,28 @@ static void reboots_and_interruptions(void **state) {
         assert_int_equal(s[6].on_interrupt, PLAN_INTERRUPT_RETRY);
         assert_int_equal(s[6].retries, 5);
         assert_int_equal(s[7].on_interrupt, PLAN_INTERRUPT_FAIL);
+        read_done(&r);
+}
+
+static void carries_its_disk_budget(void **state) {
+        const char text[] = "{\"name\":\"a\",\"steps\":[{\"diag\":\"a\"}],\"disk_budget\":1048576,"
+                            "\"over_budget\":\"head+tail\"}";
+        CLEANUP(buf_done) struct buf out = {0};
+        struct read r;
+
+        (void)state;
+        assert_int_equal(read_text(&r, "{\"steps\":[{\"diag\":\"a\"}],\"disk_budget\":\"1M\","
+                                       "\"over_budget\":\"head+tail\"}"),
+                         0);
+        assert_int_equal(r.plan.disk_budget, 1048576);
+        assert_true(r.plan.head_tail);
+        assert_int_equal(plan_write(&r.plan, &out), 0);
+        check_buf(&out, text);
+        read_done(&r);
+        assert_int_equal(read_text(&r, "{\"steps\":[{\"diag\":\"a\"}],\"over_budget\":\"block\"}"),
+                         0);
+        assert_int_equal(r.plan.disk_budget, 0);
+        assert_false(r.plan.head_tail);
         read_done(&r);
 }
 
@@ -301,6 +328,7 @@ int main(void) {
                 cmocka_unit_test(names_itself_by_its_first_step),
                 cmocka_unit_test(says_what_is_wrong),
                 cmocka_unit_test(reboots_and_interruptions),
+                cmocka_unit_test(carries_its_disk_budget),
                 cmocka_unit_test(says_what_is_wrong_with_a_reboot),
                 cmocka_unit_test(is_limited),
                 cmocka_unit_test(comes_back_as_it_went),
