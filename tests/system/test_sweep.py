@@ -1,0 +1,58 @@
+"""Every call of every program is the last one, once: kill -9 of the target's daemon, of rota-step and of the controller
+at each write, sync, rename, send and so on of a whole scenario (see sweep.py); and each of them failed once.
+
+The ordinary run tries one call of each kind on each kind of file, and as many more as its time allows; --long tries all.
+"""
+import shutil
+
+import pytest
+from stand import Stands
+from sweep import PLACES, Fault, Table, chosen, cycle, with_deadline
+
+STANDS = 4
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+
+@pytest.fixture(scope="module")
+def stands():
+    with Stands("prosody", STANDS, pc_config={"keep": "0s"}) as stands:
+        yield stands
+
+
+@pytest.fixture(scope="module")
+def long(request):
+    return request.config.getoption("--long")
+
+
+def report(capsys, table):
+    with capsys.disabled():
+        print(f"\n{table}")
+    assert not table.wrongs, "\n".join(table.wrongs)
+
+
+def sweep(stands, table, faults, name, seconds, capsys, long):
+    must, more = (faults, []) if long else chosen(faults)
+    for fault, answer, trouble in stands.map(cycle, with_deadline(must, more, seconds)):
+        table.add(fault, name, answer, trouble)
+    report(capsys, table)
+    return len(must)
+
+
+def counted(stands, table, name, select):
+    faults = []
+    for job, answer, trouble in stands.map(cycle, [Fault(p) for p in PLACES]):
+        assert answer and not answer.wrongs, trouble or answer.wrongs
+        found = [f for c in answer.calls for f in select(job.place, c)]
+        table.calls(job.place, name, len(found))
+        faults += found
+    return faults
+
+
+def test_killed_at_every_call(stands, capsys, long):
+    table = Table()
+    faults = counted(stands, table, "SIGKILL", lambda place, c: (
+        [Fault(place, c.name, c.n, "signal=SIGKILL", c.site())] if c.creates else []))
+    assert len(faults) > 300
+    must = sweep(stands, table, faults, "SIGKILL", 45, capsys, long)
+    # how often a program writes varies a little: the last calls of one time may not come another time
+    assert table.hit() > 0.7 * must
