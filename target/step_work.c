@@ -334,7 +334,7 @@ void work_kill(struct work *w, unsigned step) {
                 r = rundir_write(w->target->rundir, w->run->id, step_file(step, "kill", name),
                                  &text);
         if (r < 0)
-                log_error("cannot cancel run %s: %s", w->run->id, strerror(-r));
+                work_trouble(w->target, w->run, -r);
 }
 
 static int step_env(struct work *w, const struct plan *plan, struct arena *a,

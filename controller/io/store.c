@@ -254,6 +254,34 @@ static int prepare_schema(sqlite3 *db, char **ret_error) {
         return r;
 }
 
+static bool keeps_wal(sqlite3 *db) {
+        sqlite3_stmt *st = NULL;
+        bool yes = sqlite3_prepare_v2(db, "PRAGMA journal_mode", -1, &st, NULL) == SQLITE_OK &&
+                   sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0) &&
+                   strcmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
+
+        sqlite3_finalize(st);
+        return yes;
+}
+
+/*
+ * SQLite goes on without a word when it can open its files for reading only, or when it cannot have a WAL; and what a
+ * controller that was killed had committed without syncing it counts as committed. One commit now settles all of it.
+ */
+static int settle(sqlite3 *db, char **ret_error) {
+        char text[64];
+        int r;
+
+        if (!keeps_wal(db)) {
+                *ret_error = strdup("SQLite cannot keep a write-ahead log there");
+                return -EIO;
+        }
+        snprintf(text, sizeof(text), "PRAGMA user_version = %d", STORE_VERSION);
+        r = translate(sqlite3_exec(db, text, NULL, NULL, NULL));
+        /* with a full disk one may still look, and whoever writes next is told */
+        return r == -ENOSPC ? 0 : r;
+}
+
 int store_open(struct store **ret, const char *path, char **ret_error) {
         CLEANUP(store_free) struct store *s = calloc(1, sizeof(*s));
         char *why = NULL;
@@ -275,6 +303,8 @@ int store_open(struct store **ret, const char *path, char **ret_error) {
         }
         if (r == 0)
                 r = prepare_schema(s->db, &why);
+        if (r == 0)
+                r = settle(s->db, &why);
         if (r < 0) {
                 if (!why && s->db && asprintf(&why, "%s", sqlite3_errmsg(s->db)) < 0)
                         why = NULL;

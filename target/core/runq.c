@@ -280,6 +280,7 @@ void runq_record_failed(struct runq *q, struct runq_run *run, uint64_t now_usec)
         } else {
                 run->retry_usec = now_usec + RETRY_USEC;
                 run->handed_out = false;
+                run->killed = false;
         }
 }
 

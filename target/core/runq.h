@@ -110,7 +110,7 @@ enum runq_do {
         RUNQ_RECORD, /* append `events` to the journal, durably; then runq_recorded() or runq_record_failed() */
         RUNQ_SPAWN,  /* start `step`; then runq_spawned(), runq_exited() or runq_unstarted() */
         RUNQ_ADOPT,  /* find out about `step`; then the same */
-        RUNQ_KILL,   /* ask `step` to end; its exit follows */
+        RUNQ_KILL,   /* ask `step` to end; its exit follows, or runq_record_failed() */
         RUNQ_RETIRE, /* remove it, leave a tombstone; then runq_retired() */
 };
 
@@ -150,7 +150,7 @@ int runq_restored(struct runq *q, const struct runq_new_run *n, const struct run
 int runq_cancelled(struct runq *q, const char *id, const char *by);
 /* @events as handed out, with what the caller filled in. */
 void runq_recorded(struct runq *q, struct runq_run *run, const struct event *events, size_t n);
-/* Nothing became durable, or nothing could be started or removed: it is handed out again later. */
+/* Nothing became durable, or nothing could be started, asked to end or removed: it is handed out again later. */
 void runq_record_failed(struct runq *q, struct runq_run *run, uint64_t now_usec);
 void runq_spawned(struct runq *q, struct runq_run *run, unsigned step);
 /* After RUNQ_ADOPT: surely nothing of this step ever ran. It is spawned again. */

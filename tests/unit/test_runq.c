@@ -290,6 +290,24 @@ static void a_spawn_that_failed_for_now_comes_again(void **state) {
         assert_int_equal(runq_next(f->q, NOW + USEC_PER_SEC, &f->a), RUNQ_SPAWN);
 }
 
+static void a_kill_that_failed_comes_again(void **state) {
+        struct fixture *f = *state;
+        struct runq_run *a = submit(f, "a", 1, USEC_NEVER);
+
+        RECORDED(f, "a", EVENT_STARTED);
+        spawned(f, "a", 1);
+        assert_int_equal(runq_cancelled(f->q, "a", "ana"), 0);
+        RECORDED(f, "a", EVENT_CANCEL);
+        assert_int_equal(runq_next(f->q, NOW, &f->a), RUNQ_KILL);
+        nothing(f);
+        runq_record_failed(f->q, a, NOW);
+        nothing(f);
+        assert_int_equal(runq_deadline(f->q), NOW + USEC_PER_SEC);
+        assert_int_equal(runq_next(f->q, NOW + USEC_PER_SEC, &f->a), RUNQ_KILL);
+        exited(f, a, 1, VERDICT_CANCELLED, NULL);
+        RECORDED(f, "a", EVENT_STEPPED, EVENT_ENDED);
+}
+
 static void held(void **state) {
         struct fixture *f = *state;
         struct runq_run *a = submit(f, "a", 2, USEC_NEVER);
@@ -470,6 +488,7 @@ int main(void) {
                 TEST(cancelled_step_passed_all_the_same),
                 TEST(nothing_before_it_is_durable),
                 TEST(a_spawn_that_failed_for_now_comes_again),
+                TEST(a_kill_that_failed_comes_again),
                 TEST(held),
                 TEST(restored_open_step_is_adopted),
                 TEST(restored_step_that_never_began_is_spawned),
