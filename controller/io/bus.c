@@ -88,31 +88,31 @@ const char *bus_call_user(const struct bus_call *c) {
         return c->user;
 }
 
-void bus_reply(struct bus_call *c, const char *json) {
-        if (c->client)
-                sd_bus_reply_method_return(c->message, "s", json);
+/* Who waits for an answer that cannot be given is hung up on: that is seen at once, and asked again. */
+static void answered(struct bus_call *c, int r) {
+        if (c->client && r < 0)
+                shutdown(sd_bus_get_fd(c->client->peer), SHUT_RDWR);
         call_free(c);
+}
+
+void bus_reply(struct bus_call *c, const char *json) {
+        answered(c, c->client ? sd_bus_reply_method_return(c->message, "s", json) : 0);
 }
 
 void bus_reply_open(struct bus_call *c, int fd, uint64_t next, bool complete) {
-        if (c->client)
-                sd_bus_reply_method_return(c->message, "htb", fd, next, (int)complete);
-        call_free(c);
+        answered(c, c->client
+                            ? sd_bus_reply_method_return(c->message, "htb", fd, next, (int)complete)
+                            : 0);
 }
 
 void bus_reply_nothing(struct bus_call *c) {
-        if (c->client)
-                sd_bus_reply_method_return(c->message, NULL);
-        call_free(c);
+        answered(c, c->client ? sd_bus_reply_method_return(c->message, NULL) : 0);
 }
 
 void bus_fail(struct bus_call *c, const char *error, const char *text) {
-        if (c->client) {
-                sd_bus_error e = SD_BUS_ERROR_MAKE_CONST(error, text);
+        const sd_bus_error e = SD_BUS_ERROR_MAKE_CONST(error, text);
 
-                sd_bus_reply_method_error(c->message, &e);
-        }
-        call_free(c);
+        answered(c, c->client ? sd_bus_reply_method_error(c->message, &e) : 0);
 }
 
 /* ---- methods ---- */

@@ -222,6 +222,18 @@ def check_run(due, row, events, outputs, witness):
     return w
 
 
+def check_refused(due, row, witness):
+    """Ended without ever having been accepted: then nothing of it may have run."""
+    w = Wrongs()
+    if row["state"] != "ended" or row["verdict"] not in due.verdicts:
+        w.other.append(f"{due.run}: {row['state']}, {row['verdict']} ({row['cause']}), "
+                       f"not {'/'.join(due.verdicts)}")
+    for token, _ in due.steps:
+        if witness.times(token):
+            w.doubled.append(f"{due.run}: was refused ({row['cause']}), and ran")
+    return w
+
+
 def difference(got, want):
     at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
     return f"{len(got)} bytes for {len(want)}, the first difference at {at}"
@@ -235,6 +247,8 @@ def examine(rota, due, witness):
         w.lost.append(f"{due.run}: was acknowledged, and is not known: {shown}")
         return w
     row = shown.json()
+    if row["refusal"]:
+        return check_refused(due, row, witness)
     outputs = {s["name"]: rota("log", due.run, s["name"], "--raw").raw for s in row["streams"]}
     return check_run(due, row, rota("log", due.run, "events", "--raw").raw, outputs, witness)
 

@@ -155,7 +155,8 @@ LENIENT = {"hold": ("cancelled", "not-run"), "two": ("passed", "not-run"),
 
 
 class Fault:
-    """@inject: signal=SIGKILL or error=…; None: undisturbed, to count."""
+    """@inject at the @n-th @call. @n 0: undisturbed, to count the calls that a kill may hit, or with @call given those
+    that may fail."""
 
     def __init__(self, place, call=None, n=0, inject=None, site=None):
         self.place, self.call, self.n, self.inject, self.site = place, call, n, inject, site

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from stand import Stands
-from sweep import PLACES, Fault, Table, chosen, cycle, with_deadline
+from sweep import ERRORS, PLACES, Fault, Table, chosen, cycle, with_deadline
 
 STANDS = 4
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -38,9 +38,9 @@ def sweep(stands, table, faults, name, seconds, capsys, long):
     return len(must)
 
 
-def counted(stands, table, name, select):
+def counted(stands, table, name, select, call=None):
     faults = []
-    for job, answer, trouble in stands.map(cycle, [Fault(p) for p in PLACES]):
+    for job, answer, trouble in stands.map(cycle, [Fault(p, call) for p in PLACES]):
         assert answer and not answer.wrongs, trouble or answer.wrongs
         found = [f for c in answer.calls for f in select(job.place, c)]
         table.calls(job.place, name, len(found))
@@ -55,4 +55,15 @@ def test_killed_at_every_call(stands, capsys, long):
     assert len(faults) > 300
     must = sweep(stands, table, faults, "SIGKILL", 45, capsys, long)
     # how often a program writes varies a little: the last calls of one time may not come another time
+    assert table.hit() > 0.7 * must
+
+
+def test_each_call_failed_once(stands, capsys, long):
+    """No space, no descriptor, no memory, a broken disk: once, at each call. The daemon may go on or end; what it says
+    is true, and everything comes to an end."""
+    table = Table()
+    faults = counted(stands, table, "error", lambda place, c: [
+        Fault(place, c.name, c.n, f"error={ERRORS[c.name]}", c.site())], call="write")
+    assert len(faults) > 500
+    must = sweep(stands, table, faults, "error", 30, capsys, long)
     assert table.hit() > 0.7 * must
