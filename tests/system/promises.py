@@ -109,6 +109,7 @@ def store_is_sound(path):
 # The invariants, for whoever has killed, starved or cut something. What ran is told by a witness outside of every run,
 # what should have been printed is known beforehand; nothing here is believed because rota says it.
 
+
 class Witness:
     """A file beside all runs: each step adds its token when it begins."""
 
