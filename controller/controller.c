@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <systemd/sd-daemon.h>
 
 /* ---- the link ---- */
@@ -30,7 +31,8 @@ static void on_online(void *userdata, const char *full_jid) {
         c->tried = true;
         c->online_at = clock_monotonic_usec();
         c->retry_at = USEC_NEVER;
-        c->roster_known = c->settled = false;
+        c->roster_known = c->kept = false;
+        patrol_online(&c->patrol, c->online_at);
         if (id_new(c->sid) < 0) {
                 log_error("no random numbers; the connection is not used");
                 return;
@@ -53,6 +55,7 @@ static void on_offline(void *userdata, enum link_cause cause, const char *detail
         bool news = !c->tried || c->online_at > 0 || c->cause != cause;
 
         c->tried = true;
+        c->once |= c->online_at > 0;
         c->online_at = 0;
         c->cause = cause;
         free(c->cause_detail);
@@ -68,6 +71,7 @@ static void on_offline(void *userdata, enum link_cause cause, const char *detail
                             detail && detail[0] ? detail : "", detail && detail[0] ? ")" : "");
         notify_status(c);
         fleet_unconfirm(&c->fleet);
+        patrol_offline(&c->patrol);
         c->fleet_dirty = true;
         forget_sent(c);
         iqtrack_lost(c->iqs);
@@ -80,6 +84,7 @@ static void on_stanza(void *userdata, const struct xml *stanza) {
         const char *type = xml_attr(stanza, "type");
         int r;
 
+        avail_traffic(c, stanza);
         if (strcmp(xml_name(stanza), "iq") == 0 && type &&
             (strcmp(type, "result") == 0 || strcmp(type, "error") == 0)) {
                 iqtrack_answered(c->iqs, clock_monotonic_usec(), stanza);
@@ -124,6 +129,7 @@ static const struct link_ops link_ops = {
 
 struct facts_now controller_now(const struct controller *c) {
         return (struct facts_now){.online = link_online(c->link),
+                                  .fleet = &c->fleet,
                                   .realtime_usec = clock_realtime_usec()};
 }
 
@@ -206,6 +212,7 @@ static int on_pump(sd_event_source *source, void *userdata) {
         (void)source;
         iqtrack_expired(c->iqs, now);
         next = presence_tick(c, now);
+        next = earlier(next, avail_tick(c, now));
         next = earlier(next, asks_tick(c, now));
         next = earlier(next, desk_tick(c, now));
         next = earlier(next, stream_sync_due(c, now));
@@ -418,6 +425,7 @@ static int open_link(struct controller *c) {
 int controller_new(struct controller **ret, const struct config *config,
                    const struct controller_options *options) {
         CLEANUP(controller_free) struct controller *c = calloc(1, sizeof(*c));
+        uint64_t seed;
         int r;
 
         if (!c)
@@ -429,6 +437,11 @@ int controller_new(struct controller **ret, const struct config *config,
         list_init(&c->asks);
         list_init(&c->held);
         fleet_init(&c->fleet);
+        if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+                log_error("no random numbers: %s", strerror(errno));
+                return -errno;
+        }
+        patrol_init(&c->patrol, &c->fleet, seed | 1);
         jobs_init(&c->jobs);
         r = sd_event_new(&c->event);
         if (r >= 0)

@@ -14,6 +14,7 @@
 #include "controller/core/fleet.h"
 #include "controller/core/gather.h"
 #include "controller/core/jobs.h"
+#include "controller/core/patrol.h"
 #include "controller/core/select.h"
 #include "controller/facts.h"
 #include "controller/io/bus.h"
@@ -53,6 +54,7 @@ struct controller {
         struct fleet fleet;
         struct jobs jobs;
         struct gather gather;
+        struct patrol patrol;
 
         /* the connection */
         char resource[64];
@@ -64,7 +66,8 @@ struct controller {
         uint64_t online_at; /* monotonic: since when; 0 offline */
         uint64_t heard_at;  /* monotonic: the last target that announced itself */
         bool roster_known;
-        bool settled; /* who has not announced itself since we are online is gone */
+        bool once; /* it has stood before */
+        bool kept; /* the server still has sessions of before: it has not been restarted */
 
         char *pending[CONTROLLER_PENDING_MAX]; /* JIDs that asked and match no rule */
         size_t n_pending;
@@ -131,8 +134,17 @@ void presence_other(struct controller *c, const struct xml *stanza);
 /* Subscribes to a pending or any other JID. */
 int presence_accept(struct controller *c, const char *jid);
 bool presence_accepted(const struct controller *c, const char *jid);
-/* The connection settled, or an expected reboot took too long. Returns when to call again. */
+/* The connection settled. Returns when to call again. */
 uint64_t presence_tick(struct controller *c, uint64_t now_usec);
+
+/* ---- serve_avail.c ---- */
+
+/* Pings who is due, and tells whose state changed. Returns when to call again. */
+uint64_t avail_tick(struct controller *c, uint64_t now_usec);
+/* Something arrived, from whomever. */
+void avail_traffic(struct controller *c, const struct xml *stanza);
+/* A ping to @t has ended. */
+void avail_answered(struct controller *c, struct target *t, const struct iq_answer *answer);
 
 /* ---- serve_stream.c ---- */
 

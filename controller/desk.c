@@ -3,9 +3,11 @@
  */
 #include "controller/api.h"
 #include "controller/controller.h"
+#include "controller/core/why.h"
 #include "controller/facts.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
+#include "proto/units.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +54,7 @@ static struct held *held_free(struct held *h) {
 static uint64_t unready_until(const struct controller *c, uint64_t now) {
         uint64_t quiet;
 
-        if (c->settled || (c->tried && c->online_at == 0))
+        if (c->fleet.settled || (c->tried && c->online_at == 0))
                 return 0;
         if (!c->roster_known)
                 return USEC_NEVER;
@@ -191,14 +193,18 @@ static void serve_why(struct controller *c, struct bus_call *call, const char *s
         json_writer_init(&w, &text);
         json_begin_array(&w, NULL);
         for (size_t i = 0; i < s.n_targets; i++) {
-                CLEANUP(buf_done) struct buf lines = {0};
+                CLEANUP(buf_done) struct buf lines = {0}, advice = {0};
 
                 json_begin_object(&w, NULL);
                 json_put_str(&w, "target", s.targets[i]->name);
-                json_put_str(&w, "state", fleet_state_name(s.targets[i]->shown));
-                if (fleet_evidence(s.targets[i], link_online(c->link), clock_realtime_usec(),
-                                   &lines) == 0)
+                json_put_str(&w, "state", fleet_shown(&c->fleet, s.targets[i]));
+                json_put_str(&w, "last_state", avail_state_name(s.targets[i]->avail.state));
+                json_put_u64(&w, "since_usec", s.targets[i]->avail.since_usec);
+                if (why_evidence(&c->fleet, s.targets[i], clock_realtime_usec(),
+                                 clock_monotonic_usec(), &lines) == 0)
                         put_lines(&w, lines.data);
+                if (why_advice(&c->fleet, s.targets[i], &advice) == 0)
+                        json_put_str(&w, "advice", buf_text(&advice));
                 json_end_object(&w);
         }
         json_end_array(&w);
@@ -500,12 +506,20 @@ static void on_diagnostics(void *userdata, struct bus_call *call) {
 
 static void put_link(struct json_writer *w, const struct controller *c) {
         CLEANUP(buf_done) struct buf text = {0};
-        bool online = link_online(c->link);
+        bool mute = link_online(c->link) && c->fleet.link.mute;
+        bool online = link_online(c->link) && !mute;
         uint64_t now = clock_monotonic_usec();
 
         json_put_bool(w, "online", online);
-        json_put_str(w, "cause", online || !c->tried ? NULL : link_cause_name(c->cause));
-        if (!online && c->tried) {
+        json_put_str(w, "cause",
+                     online || !c->tried ? NULL
+                     : mute              ? link_cause_name(LINK_TIMEOUT)
+                                         : link_cause_name(c->cause));
+        if (mute) {
+                buf_puts(&text, "The connection stands, but the server has not answered for ");
+                units_print_duration(&text,
+                                     (now - c->patrol.asked_usec) / USEC_PER_SEC * USEC_PER_SEC);
+        } else if (!online && c->tried) {
                 buf_puts(&text, link_cause_text(c->cause));
                 if (c->cause_detail && c->cause_detail[0])
                         buf_printf(&text, " (%s)", c->cause_detail);

@@ -13,16 +13,17 @@ void facts_target(struct json_writer *w, const struct target *t, struct facts_no
         json_put_str(w, "name", t->name);
         json_put_str(w, "title", f->title ? f->title : t->name);
         json_put_str(w, "jid", t->jid);
-        json_put_str(w, "state", fleet_state_name(t->shown));
-        json_put_u64(w, "since_usec", t->since_usec);
+        json_put_str(w, "state", fleet_shown(now.fleet, t));
+        json_put_str(w, "last_state", avail_state_name(t->avail.state));
+        json_put_u64(w, "since_usec", t->avail.since_usec);
         json_put_str(w, "location", f->location);
         json_begin_object(w, "labels");
         for (size_t i = 0; i < f->n_labels; i++)
                 json_put_str(w, f->labels[i].name, f->labels[i].value);
         json_end_object(w);
         json_put_str(w, "boot", f->boot);
-        json_put_u64(w, "queue", t->present ? f->queue : 0);
-        if (t->present && f->run) {
+        json_put_u64(w, "queue", t->avail.present ? f->queue : 0);
+        if (t->avail.present && f->run) {
                 json_begin_object(w, "run");
                 json_put_str(w, "id", f->run);
                 json_put_u64(w, "step", f->run_step);
@@ -35,9 +36,9 @@ void facts_target(struct json_writer *w, const struct target *t, struct facts_no
                 json_put_str(w, "run", NULL);
         }
         json_put_str(w, "version", f->version);
-        json_put_bool(w, "online", now.online && t->present && t->confirmed);
-        if (t->last_answer_usec > 0)
-                json_put_u64(w, "last_answer_usec", t->last_answer_usec);
+        json_put_bool(w, "online", now.online && fleet_reachable(t));
+        if (t->avail.last_answer_usec > 0)
+                json_put_u64(w, "last_answer_usec", t->avail.last_answer_usec);
         else
                 json_put_str(w, "last_answer_usec", NULL);
         json_put_u64(w, "pending_runs", pending_runs);

@@ -10,6 +10,7 @@
 
 struct facts_now {
         bool online; /* this controller */
+        const struct fleet *fleet;
         uint64_t realtime_usec;
 };
 

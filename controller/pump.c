@@ -445,7 +445,7 @@ static int lanes(struct controller *c, uint64_t now) {
                         if (fleet_reachable(t) && t->facts.sid &&
                             strcmp(t->synced_sid, t->facts.sid) == 0)
                                 r = lane_to_present(c, l, t, now, realtime);
-                        else if (c->settled && !t->present)
+                        else if (c->fleet.settled && !t->avail.present)
                                 r = lane_to_absent(c, l, now, realtime);
                 }
                 if (r < 0)

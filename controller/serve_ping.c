@@ -3,6 +3,7 @@
  */
 #include "controller/api.h"
 #include "controller/controller.h"
+#include "controller/core/why.h"
 #include "ext/ping.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
@@ -116,16 +117,15 @@ static void on_pong(void *userdata, const struct iq_answer *answer) {
         struct ping_ask *p = r->ask;
         struct controller *c = p->ask.controller;
         struct target *t = fleet_find(&c->fleet, r->jid);
-        uint64_t realtime = clock_realtime_usec(), now = clock_monotonic_usec();
         struct stanza_error error = {0};
         CLEANUP(arena_done) struct arena arena = {0};
 
+        if (t)
+                avail_answered(c, t, answer);
         switch (answer->end) {
         case IQ_RESULT:
                 r->ok = true;
                 r->rtt_usec = answer->rtt_usec;
-                if (t)
-                        fleet_heard(t, realtime, now);
                 break;
         case IQ_ERROR:
                 if (stanza_error_read(answer->stanza, &arena, &error) != 0)
@@ -139,16 +139,10 @@ static void on_pong(void *userdata, const struct iq_answer *answer) {
         case IQ_TIMEOUT:
                 buf_printf(&r->error, "%s did not answer within ", r->name);
                 units_print_duration(&r->error, p->timeout_usec);
-                if (t)
-                        fleet_silent(t, realtime, now);
                 break;
         case IQ_LOST:
                 buf_puts(&r->error, "the controller lost its connection to the server");
                 break;
-        }
-        if (t && t->dirty) {
-                c->fleet_dirty = true;
-                controller_wake(c);
         }
         if (--p->waiting == 0)
                 ping_answer(p);
@@ -181,7 +175,7 @@ void ping_begin(struct controller *c, struct bus_call *call, const struct select
                         return;
                 }
                 if (link_online(c->link) && !fleet_reachable(t)) {
-                        fleet_sentence(t, clock_realtime_usec(), &r->error);
+                        why_sentence(t, clock_realtime_usec(), &r->error);
                         buf_printf(&r->error, " (see: rota why %s)", t->name);
                         continue;
                 }

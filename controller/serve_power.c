@@ -3,6 +3,7 @@
  */
 #include "controller/api.h"
 #include "controller/controller.h"
+#include "controller/core/why.h"
 #include "controller/core/reboot.h"
 #include "ext/power.h"
 #include "proto/base/clock.h"
@@ -58,7 +59,7 @@ static void put_result(struct json_writer *w, const struct controller *c,
         json_put_str(w, "boot_before", r->boot_before[0] ? r->boot_before : NULL);
         json_put_str(w, "boot_after", r->boot_after[0] ? r->boot_after : NULL);
         json_put_u64(w, "took_usec", r->took_usec);
-        json_put_str(w, "state", t ? fleet_state_name(t->shown) : NULL);
+        json_put_str(w, "state", t ? avail_state_name(t->avail.state) : NULL);
         json_end_object(w);
 }
 
@@ -158,7 +159,8 @@ static void on_agreed(void *userdata, const struct iq_answer *answer) {
                 if (x)
                         fields_decode(&power_rebooting_element, x, &arena, &m, NULL);
                 if (t && !m.draining)
-                        fleet_rebooting(t, clock_realtime_usec(), clock_monotonic_usec());
+                        avail_leaves(&t->avail, AVAIL_REBOOTS, 0, clock_realtime_usec(),
+                                     clock_monotonic_usec());
                 reboot_agreed(&item->reboot, m.simulated, m.draining, clock_monotonic_usec());
                 progress(item, "going");
                 break;
@@ -170,8 +172,7 @@ static void on_agreed(void *userdata, const struct iq_answer *answer) {
                 reboot_unanswered(&item->reboot, answer->end == IQ_LOST);
                 break;
         }
-        if (t && t->dirty)
-                c->fleet_dirty = true;
+        patrol_look(&c->patrol);
         controller_wake(c);
         check(item, was_ended);
 }
@@ -270,7 +271,7 @@ static uint64_t power_tick(struct list *ask, uint64_t now_usec) {
                         continue;
                 }
                 if (t)
-                        fleet_sentence(t, clock_realtime_usec(), &sentence);
+                        why_sentence(t, clock_realtime_usec(), &sentence);
                 iqtrack_forget(g->ask.controller->iqs, item);
                 reboot_expired(&item->reboot, buf_text(&sentence), now_usec);
                 log_end(item);
@@ -300,7 +301,7 @@ static void begin_item(struct controller *c, struct power_item *item, const stru
                 return;
         }
         if (!fleet_reachable(t)) {
-                fleet_sentence(t, clock_realtime_usec(), &sentence);
+                why_sentence(t, clock_realtime_usec(), &sentence);
                 buf_printf(&sentence, " (see: rota why %s)", t->name);
                 reboot_absent(&item->reboot, buf_text(&sentence));
                 return;

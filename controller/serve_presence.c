@@ -15,8 +15,10 @@
 /* All presences of 2,000 targets come within 0.3 s of a login; nobody is called gone before this much silence. */
 #define SETTLE_QUIET_USEC (2 * USEC_PER_SEC)
 #define SETTLE_USEC (6 * USEC_PER_SEC)
+/* The longest pause of a link between two tries, and what connecting takes on a busy server. */
+#define SETTLE_RESTART_USEC (20 * USEC_PER_SEC)
 
-_Static_assert((int)FLEET_AWAY == (int)PRESENCE_AWAY && (int)FLEET_READY == (int)PRESENCE_READY,
+_Static_assert((int)AVAIL_AWAY == (int)PRESENCE_AWAY && (int)AVAIL_READY == (int)PRESENCE_READY,
                "announced states have the same order on the wire and in the fleet");
 
 bool presence_accepted(const struct controller *c, const char *jid) {
@@ -219,8 +221,8 @@ void presence_online(struct controller *c) {
 static void copy_facts(const struct presence *p, struct fleet_label *labels,
                        struct fleet_facts *ret) {
         *ret = (struct fleet_facts){
-                .state = p->state >= 0 && p->state <= PRESENCE_AWAY ? (enum fleet_state)p->state
-                                                                    : FLEET_READY,
+                .state = p->state >= 0 && p->state <= PRESENCE_AWAY ? (enum avail_state)p->state
+                                                                    : AVAIL_READY,
                 .boot = p->boot,
                 .sid = p->sid,
                 .version = p->version,
@@ -251,15 +253,12 @@ static const char *own_words(const struct ext_request *rq) {
         return text && text[0] ? text_fit(rq->arena, text, FLEET_STATUS_MAX) : NULL;
 }
 
-static void target_gone(struct controller *c, struct target *t, const char *full) {
-        if (!fleet_gone(t, full, clock_realtime_usec(), clock_monotonic_usec()))
+/* @words: the server's reason, NULL. */
+static void target_gone(struct controller *c, struct target *t, const char *full,
+                        const char *words) {
+        if (!fleet_gone(t, full, words, clock_realtime_usec(), clock_monotonic_usec()))
                 return;
-        log_line(LOG_LEVEL_NOTICE,
-                 (struct log_field[]){
-                         {"ROTA_TARGET", t->jid},
-                         {NULL,          NULL  }
-        },
-                 "%s is %s", t->name, fleet_state_name(t->shown));
+        patrol_look(&c->patrol);
         asks_news(c, t, NULL);
         look_again(c, t);
 }
@@ -271,7 +270,7 @@ static void log_appeared(const struct target *t) {
                          {"ROTA_BOOT",   t->facts.boot},
                          {NULL,          NULL         }
         },
-                 "%s is %s", t->name, fleet_state_name(t->shown));
+                 "%s has connected", t->name);
 }
 
 static int on_announced(void *userdata, const struct ext_request *rq, const struct presence *p) {
@@ -297,14 +296,19 @@ static int on_announced(void *userdata, const struct ext_request *rq, const stru
                 return 0;
         }
         if (rq->unavailable) {
-                target_gone(c, t, rq->from);
+                target_gone(c, t, rq->from, own_words(rq));
                 return 0;
         }
         copy_facts(p, labels, &facts);
         facts.status = own_words(rq);
-        r = fleet_announced(t, rq->from, &facts, clock_realtime_usec(), now);
+        /* a session that it had before our own loss: the server has lived on */
+        c->kept |=
+                c->once && !t->avail.confirmed && t->facts.sid && strcmp(t->facts.sid, p->sid) == 0;
+        r = fleet_announced(t, rq->from, &facts, patrol_part(&c->patrol), clock_realtime_usec(),
+                            now);
         if (r < 0)
                 return r;
+        patrol_look(&c->patrol);
         c->heard_at = now;
         if (r == FLEET_NEW_SESSION) {
                 log_appeared(t);
@@ -322,6 +326,9 @@ const struct presence_ops controller_presence_ops = {.announced = on_announced};
 
 void presence_other(struct controller *c, const struct xml *stanza) {
         const char *type = xml_attr(stanza, "type"), *from = xml_attr(stanza, "from");
+        CLEANUP(arena_done) struct arena arena = {0};
+        const struct xml *status = xml_child(stanza, "status", NULL);
+        const char *text = status ? xml_text(status, &arena) : NULL;
         struct target *t;
 
         if (!from || ourselves(c, from))
@@ -332,7 +339,7 @@ void presence_other(struct controller *c, const struct xml *stanza) {
         } else if (type && strcmp(type, "unavailable") == 0) {
                 /* without a resource: the whole account (RFC 6121 4.5) */
                 if (t)
-                        target_gone(c, t, jid_resource(from)[0] ? from : NULL);
+                        target_gone(c, t, jid_resource(from)[0] ? from : NULL, text);
         } else if (!type && t && t->kind == FLEET_EXPECTED) {
                 t->kind = FLEET_OTHER;
                 t->dirty = true;
@@ -340,22 +347,31 @@ void presence_other(struct controller *c, const struct xml *stanza) {
         }
 }
 
-uint64_t presence_tick(struct controller *c, uint64_t now_usec) {
-        uint64_t next = fleet_expire(&c->fleet, clock_realtime_usec(), now_usec), settle;
+/* Until when those may announce themselves who were here before. */
+static uint64_t settle_at(const struct controller *c) {
+        uint64_t latest = c->online_at + SETTLE_USEC, at;
 
-        if (c->online_at > 0 && !c->settled) {
-                settle = c->online_at + SETTLE_USEC;
-                if (c->roster_known && c->online_at + SETTLE_QUIET_USEC < settle)
-                        settle = c->online_at + SETTLE_QUIET_USEC;
-                if (c->heard_at + SETTLE_QUIET_USEC > settle &&
-                    c->heard_at + SETTLE_QUIET_USEC < c->online_at + SETTLE_USEC)
-                        settle = c->heard_at + SETTLE_QUIET_USEC;
-                if (now_usec < settle)
-                        return settle < next ? settle : next;
-                fleet_settle(&c->fleet, clock_realtime_usec(), now_usec);
-                c->settled = true;
-                for (size_t i = 0; i < c->jobs.n_lanes; i++)
-                        c->jobs.lanes[i]->due_usec = 0;
+        /* after a restart of the server all of them connect anew, each in its own time */
+        if (c->once && !c->kept && fleet_awaits(&c->fleet))
+                return c->online_at + SETTLE_RESTART_USEC;
+        if (!c->roster_known)
+                return latest;
+        at = (c->heard_at > c->online_at ? c->heard_at : c->online_at) + SETTLE_QUIET_USEC;
+        return at < latest ? at : latest;
+}
+
+uint64_t presence_tick(struct controller *c, uint64_t now_usec) {
+        uint64_t next = USEC_NEVER;
+
+        if (c->online_at > 0 && !c->fleet.settled) {
+                next = settle_at(c);
+                if (next <= now_usec) {
+                        next = USEC_NEVER;
+                        fleet_settle(&c->fleet, clock_realtime_usec());
+                        patrol_look(&c->patrol);
+                        for (size_t i = 0; i < c->jobs.n_lanes; i++)
+                                c->jobs.lanes[i]->due_usec = 0;
+                }
         }
         for (size_t i = 0; i < c->fleet.n_targets; i++)
                 c->fleet_dirty |= c->fleet.targets[i]->dirty;

@@ -18,7 +18,6 @@ static int on_refused(void *userdata, const struct ext_request *rq, const struct
 
         if (!t || !r || strcmp(r->target, t->jid) != 0)
                 return 0;
-        fleet_heard(t, clock_realtime_usec(), clock_monotonic_usec());
         /* a target that knows the run refuses a cancel by its role only: the run itself goes on */
         if (m->why == RUN_REFUSED_NOT_ALLOWED && r->cancel_by && r->fold.state != RUN_UNKNOWN) {
                 log_warning("%s does not let this account cancel run %s", t->name, r->id);

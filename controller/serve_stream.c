@@ -162,8 +162,6 @@ static int on_chunk(void *userdata, const struct ext_request *rq, const struct s
 
         if (!t || t->kind != FLEET_TARGET)
                 return 0;
-        if (fleet_heard(t, clock_realtime_usec(), clock_monotonic_usec()))
-                c->fleet_dirty = true;
         r = stream_run_of(c, t, m->run);
         if (!r)
                 return 0;
@@ -222,7 +220,7 @@ static void on_synced(void *userdata, const struct iq_answer *answer) {
         struct target *t = fleet_find(&c->fleet, s->target);
         uint64_t now = clock_monotonic_usec();
 
-        if (!t || !t->facts.sid || strcmp(t->facts.sid, s->sid) != 0 || !t->present ||
+        if (!t || !t->facts.sid || strcmp(t->facts.sid, s->sid) != 0 || !t->avail.present ||
             answer->end == IQ_LOST) {
                 sync_done(s); /* that session is over; the next one has its own */
                 return;
@@ -236,11 +234,9 @@ static void on_synced(void *userdata, const struct iq_answer *answer) {
                 buf_append(&c->told, s->done.data, s->done.len);
                 if (lane)
                         lane->due_usec = 0;
-                fleet_heard(t, clock_realtime_usec(), now);
                 break;
         }
         case IQ_TIMEOUT:
-                fleet_silent(t, clock_realtime_usec(), now);
                 try_later(c, t, now);
                 break;
         case IQ_ERROR:

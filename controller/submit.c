@@ -4,6 +4,7 @@
  */
 #include "controller/api.h"
 #include "controller/controller.h"
+#include "controller/core/why.h"
 #include "controller/facts.h"
 #include "ext/run.h"
 #include "proto/base/clock.h"
@@ -231,8 +232,8 @@ static int make_run(struct controller *c, const struct request *q, const struct 
         if (run_set(&run->title, title) < 0 || run_set(&run->by, q->by) < 0 ||
             run_set(&run->plan, buf_text(&q->plan_text)) < 0)
                 return -ENOMEM;
-        if (q->if_idle && !t->present) {
-                fleet_sentence(t, realtime_usec, &why);
+        if (q->if_idle && !t->avail.present) {
+                why_sentence(t, realtime_usec, &why);
                 buf_printf(&why, "; without --if-idle the run waits for it (rota why %s)", t->name);
                 r = buf_check(&why) < 0
                             ? -ENOMEM

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define NS_DELAY "urn:xmpp:delay"
 #define NS_DELAY_OLD "jabber:x:delay" /* XEP-0091, still stamped by some servers */
 #define NS_FORWARD "urn:xmpp:forward:0"
 #define NS_CARBONS "urn:xmpp:carbons:2"

@@ -61,6 +61,7 @@ struct ext_row {
 };
 
 /* EXT_ROW(EXT_IQ_SET, ROLE_REBOOT, &power_reboot_element, &power_done_element, call_reboot, .immediate = true) */
+#define NS_DELAY "urn:xmpp:delay" /* XEP-0203: what carries it was kept somewhere */
 #define EXT_ROW(kind_, role_, element_, reply_, call_, ...)                                        \
         {                                                                                          \
                 .kind = (kind_), .role = (role_), .element = (element_), .reply = (reply_),        \

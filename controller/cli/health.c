@@ -26,8 +26,8 @@ int health_print(struct client *c, struct buf *out) {
         (void)json_get_str(&status, "store", &store);
         if (!online)
                 buf_printf(out,
-                           "The controller has no connection to its server; states are the last "
-                           "ones known. %s\n",
+                           "The controller has no connection to its server and knows nobody's "
+                           "state. %s\n",
                            text ? text : "");
         if (store && *store && strcmp(store, "ok") != 0)
                 buf_printf(out, "The controller takes no output: %s\n", store);

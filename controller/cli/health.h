@@ -1,7 +1,7 @@
 /*
  * Health: what stands between the controller and the truth of what it shows.
  *
- * A controller without its server shows the last state it knew, one without disk space takes no output. Whoever
+ * A controller without its server knows nobody's state, one without disk space takes no output. Whoever
  * looks at a list is told so; "rota doctor" says more.
  */
 #pragma once

@@ -166,6 +166,8 @@ enum table_tone targetinfo_tone(const char *state) {
                 {"quarantined", TABLE_BAD },
                 {"rebooting",   TABLE_WARN},
                 {"away",        TABLE_WARN},
+                {"overdue",     TABLE_BAD },
+                {"unknown",     TABLE_WARN},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

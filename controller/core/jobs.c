@@ -1,4 +1,5 @@
 #include "controller/core/jobs.h"
+#include "controller/core/why.h"
 
 #include "proto/base/clock.h"
 
@@ -489,9 +490,9 @@ int run_note(const struct run *r, const struct target *t, bool we_are_online,
                         buf_printf(out, "the state on %s is the last one known", t->name);
                 return buf_check(out);
         }
-        if (!t->present) {
+        if (!t->avail.present) {
                 buf_puts(out, wish);
-                fleet_sentence(t, realtime_usec, out);
+                why_sentence(t, realtime_usec, out);
                 buf_puts(out, r->cancel_by ? " and is told when it returns"
                               : r->fold.state == RUN_RUNNING
                                       ? "; the run's state is the last one known"
@@ -503,9 +504,9 @@ int run_note(const struct run *r, const struct target *t, bool we_are_online,
         if (r->fold.state == RUN_RUNNING)
                 return 0;
         ahead = ahead_of(r, t);
-        if (t->shown == FLEET_READY && ahead == 0)
+        if (t->avail.state == AVAIL_READY && ahead == 0)
                 return 0;
-        fleet_sentence(t, realtime_usec, out);
+        why_sentence(t, realtime_usec, out);
         if (ahead > 0)
                 buf_printf(out, "; %u run%s ahead", ahead, ahead == 1 ? "" : "s");
         return buf_check(out);

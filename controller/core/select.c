@@ -201,7 +201,7 @@ static bool compare(enum op op, const char *have, const char *want) {
 }
 
 /* NULL when the target has no such key. */
-static const char *value_of(const struct target *t, const char *key) {
+static const char *value_of(const struct fleet *f, const struct target *t, const char *key) {
         if (strcmp(key, "name") == 0)
                 return t->name;
         if (strcmp(key, "location") == 0)
@@ -209,7 +209,7 @@ static const char *value_of(const struct target *t, const char *key) {
         if (strcmp(key, "title") == 0)
                 return t->facts.title;
         if (strcmp(key, "state") == 0)
-                return fleet_state_name(t->shown);
+                return fleet_shown(f, t);
         if (strcmp(key, "boot") == 0)
                 return t->facts.boot;
         if (strcmp(key, "version") == 0)
@@ -220,20 +220,33 @@ static const char *value_of(const struct target *t, const char *key) {
         return NULL;
 }
 
-static bool part_match(const struct part *p, const struct target *t, bool is_label) {
+/* Does the part speak of states? Then it matches only where the state is known, also when negated. */
+static bool about_state(const struct part *p) {
+        enum avail_state state;
+
+        return p->op == OP_NONE ? avail_state_parse(p->key, &state) == 0
+                                : strcmp(p->key, "state") == 0 && strcmp(p->value, "unknown") != 0;
+}
+
+static bool part_match(const struct fleet *f, const struct part *p, const struct target *t,
+                       bool is_label) {
         const char *have;
-        enum fleet_state state;
+        enum avail_state state;
         bool r;
 
+        if (about_state(p) && !fleet_known(f, t))
+                return false;
         if (p->op == OP_NONE) {
-                if (fleet_state_parse(p->key, &state) == 0)
-                        r = t->shown == state;
+                if (avail_state_parse(p->key, &state) == 0)
+                        r = t->avail.state == state;
+                else if (strcmp(p->key, "unknown") == 0)
+                        r = !fleet_known(f, t);
                 else if (is_label)
-                        r = value_of(t, p->key) != NULL;
+                        r = value_of(f, t, p->key) != NULL;
                 else
                         r = word_match(p->key, t->name) || word_match(p->key, t->jid);
         } else {
-                have = value_of(t, p->key);
+                have = value_of(f, t, p->key);
                 r = have ? compare(p->op, have, p->value) : p->op == OP_NE;
         }
         return r != p->negated;
@@ -334,20 +347,22 @@ static int selector_read(struct selector *s, const char *text, size_t len, struc
 
 /* How soon a machine could start something. */
 static unsigned idleness(const struct target *t) {
-        switch (t->shown) {
-        case FLEET_READY:
+        switch (t->avail.state) {
+        case AVAIL_READY:
                 return 0;
-        case FLEET_BUSY:
+        case AVAIL_BUSY:
                 return 1 + (t->facts.queue < 1000 ? (unsigned)t->facts.queue : 1000);
-        case FLEET_RESERVED:
-        case FLEET_DRAINING:
-        case FLEET_REBOOTING:
+        case AVAIL_RESERVED:
+        case AVAIL_DRAINING:
+        case AVAIL_REBOOTING:
                 return 2000;
-        case FLEET_AWAY:
-        case FLEET_QUARANTINED:
-        case FLEET_SILENT:
+        case AVAIL_AWAY:
+        case AVAIL_QUARANTINED:
+        case AVAIL_SUSPECT:
+        case AVAIL_SILENT:
                 return 3000;
-        case FLEET_OFFLINE:
+        case AVAIL_OFFLINE:
+        case AVAIL_OVERDUE:
                 return 4000;
         }
         return 5000;
@@ -389,6 +404,20 @@ static bool means_label(const struct fleet *f, const struct part *p) {
         return label;
 }
 
+static void put_unknown(const struct fleet *f, size_t n, struct buf *out) {
+        if (!f->link.online)
+                buf_puts(out, " (this controller has no connection to its server and knows "
+                              "nobody's state; names and labels still match)");
+        else if (f->link.mute)
+                buf_puts(out, " (the server does not answer this controller, which therefore knows "
+                              "nobody's state; names and labels still match)");
+        else
+                buf_printf(out,
+                           " (%zu of them have not announced themselves since this controller "
+                           "connected)",
+                           n);
+}
+
 /* Marks in @chosen; explains in @why when nothing is left. Returns how many. */
 static size_t apply(const struct fleet *f, const struct selector *s, const char *text,
                     struct target **all, size_t n_all, struct buf *why, struct target **ret) {
@@ -400,13 +429,17 @@ static size_t apply(const struct fleet *f, const struct selector *s, const char 
                    n_all == 1 ? "" : "s");
         for (size_t i = 0; i < s->n_parts; i++) {
                 bool label = means_label(f, &s->parts[i]);
-                size_t left = 0;
+                size_t left = 0, unknown = 0;
 
                 for (size_t j = 0; j < n; j++)
-                        if (part_match(&s->parts[i], ret[j], label))
+                        unknown += about_state(&s->parts[i]) && !fleet_known(f, ret[j]);
+                for (size_t j = 0; j < n; j++)
+                        if (part_match(f, &s->parts[i], ret[j], label))
                                 ret[left++] = ret[j];
                 n = left;
                 buf_printf(&trail, ", %s leaves %zu", s->parts[i].text, n);
+                if (unknown > 0)
+                        put_unknown(f, unknown, &trail);
                 if (n == 0)
                         break;
         }
@@ -418,7 +451,8 @@ static size_t apply(const struct fleet *f, const struct selector *s, const char 
         if (n == 0) {
                 if (why->len > 0)
                         buf_putc(why, '\n');
-                buf_printf(why, "%s\ntry: rota ls", buf_text(&trail));
+                buf_printf(why, "%s\ntry: %s", buf_text(&trail),
+                           f->link.online && !f->link.mute ? "rota ls" : "rota doctor");
         }
         return n;
 }

@@ -372,10 +372,10 @@ int store_put_target(struct store *s, const struct target *t) {
                 return -ENOMEM;
         bind_text(st, 1, t->jid);
         sqlite3_bind_int(st, 2, (int)t->kind);
-        sqlite3_bind_int(st, 3, (int)t->shown);
+        sqlite3_bind_int(st, 3, (int)t->avail.state);
         sqlite3_bind_int(st, 4, (int)t->facts.state);
-        bind_u64(st, 5, t->since_usec);
-        bind_u64(st, 6, t->last_answer_usec);
+        bind_u64(st, 5, t->avail.since_usec);
+        bind_u64(st, 6, t->avail.last_answer_usec);
         bind_text(st, 7, t->facts.boot);
         bind_text(st, 8, t->facts.version);
         bind_text(st, 9, t->facts.title);
@@ -415,12 +415,13 @@ static int load_target(sqlite3_stmt *st, struct fleet *f) {
                 }
         }
         t->kind = (enum fleet_kind)sqlite3_column_int(st, 1);
-        facts.state = announced >= 0 && announced <= FLEET_AWAY ? (enum fleet_state)announced
-                                                                : FLEET_READY;
+        facts.state = announced >= 0 && announced <= AVAIL_AWAY ? (enum avail_state)announced
+                                                                : AVAIL_READY;
         return fleet_remember(t, &facts,
-                              shown >= 0 && shown <= FLEET_OFFLINE ? (enum fleet_state)shown
-                                                                   : FLEET_OFFLINE,
-                              column_u64(st, 4), column_u64(st, 5));
+                              shown >= 0 && shown <= AVAIL_OVERDUE ? (enum avail_state)shown
+                                                                   : AVAIL_OFFLINE,
+                              column_u64(st, 4), column_u64(st, 5), clock_realtime_usec(),
+                              clock_monotonic_usec());
 }
 
 int store_load_fleet(struct store *s, struct fleet *f) {

@@ -18,6 +18,9 @@
 #define CONNECT_TIMEOUT_USEC (15 * USEC_PER_SEC)
 #define KEEPALIVE_USEC (60 * USEC_PER_SEC)
 
+/* After a restart of the server all of them are back within this and what a login takes. */
+#define PACE_MAX_USEC (6 * USEC_PER_SEC)
+
 /* What an address may take when others wait behind it. */
 #define ADDRESS_MIN_USEC (2 * USEC_PER_SEC)
 /* A session that lived so long shows that all is well again. */
@@ -326,7 +329,7 @@ static int init_backoffs(struct link *l) {
 
         if (getrandom(seeds, sizeof(seeds), 0) != sizeof(seeds))
                 return -errno;
-        backoff_init(&l->pace, 250 * USEC_PER_MSEC, 15 * USEC_PER_SEC, seeds[0]);
+        backoff_init(&l->pace, 250 * USEC_PER_MSEC, PACE_MAX_USEC, seeds[0]);
         backoff_init(&l->slow, USEC_PER_SEC, 60 * USEC_PER_SEC, seeds[1]);
         backoff_init(&l->contention, 10 * USEC_PER_SEC, 60 * USEC_PER_SEC, seeds[2]);
         return 0;

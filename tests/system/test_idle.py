@@ -78,8 +78,15 @@ def test_memory_of_a_controller(idle):
     assert idle["controller"]["pss"] < 8 * MIB
 
 
-@pytest.mark.parametrize("who", ["fresh target", "used target", "controller"])
-def test_nobody_wakes_but_to_stay_alive(idle, who):
-    """A keep-alive is a question and perhaps an acknowledgement: two wake-ups."""
+@pytest.mark.parametrize("who", ["fresh target", "used target"])
+def test_a_target_wakes_but_to_stay_alive(idle, who):
+    """A keep-alive, of the server or a ping of the controller, is a question and perhaps an acknowledgement: two
+    wake-ups."""
     assert idle[who]["wakes"] <= 2 * (WINDOW // KEEP_ALIVE + 1)
     assert idle[who]["cpu"] <= 0.1
+
+
+def test_a_controller_wakes_but_for_keep_alives(idle):
+    """Its own and those of its two targets: each is sent, comes back, and is confirmed."""
+    assert idle["controller"]["wakes"] <= 3 * (1 + 2) * (WINDOW // KEEP_ALIVE + 1)
+    assert idle["controller"]["cpu"] <= 0.1

@@ -243,7 +243,7 @@ static void notes_say_why_it_waits(void **state) {
         struct fixture *f = *state;
         CLEANUP(fleet_done) struct fleet fleet = {0};
         CLEANUP(buf_done) struct buf out = {0};
-        struct fleet_facts facts = {.state = FLEET_READY, .sid = "s1"};
+        struct fleet_facts facts = {.state = AVAIL_READY, .sid = "s1"};
         struct run *second = order(&f->j, "r2");
         struct target *t;
 
@@ -256,18 +256,18 @@ static void notes_say_why_it_waits(void **state) {
         check_buf(&out, "this controller has no connection to its server; pc1 gets the run when it "
                         "is back");
 
-        fleet_announced(t, "pc1@lab/t", &facts, REAL, NOW);
+        fleet_announced(t, "pc1@lab/t", &facts, 1, REAL, NOW);
         buf_clear(&out);
         run_note(f->r, t, true, REAL, &out);
         check_buf(&out, "");
 
-        facts.state = FLEET_BUSY;
+        facts.state = AVAIL_BUSY;
         facts.run = "r1";
         facts.run_title = "memory";
         facts.run_step = 2;
         facts.run_of = 5;
         facts.run_by = "ana";
-        fleet_announced(t, "pc1@lab/t", &facts, REAL, NOW);
+        fleet_announced(t, "pc1@lab/t", &facts, 1, REAL, NOW);
         event(f->r, EVENT_ACCEPTED);
         event(f->r, EVENT_STARTED);
         buf_clear(&out);
@@ -276,14 +276,16 @@ static void notes_say_why_it_waits(void **state) {
 
         /* somebody else's run counts too */
         facts.run = "zz";
-        fleet_announced(t, "pc1@lab/t", &facts, REAL, NOW);
+        fleet_announced(t, "pc1@lab/t", &facts, 1, REAL, NOW);
         buf_clear(&out);
         run_note(second, t, true, REAL, &out);
         check_buf(&out, "pc1 is busy (memory, step 2 of 5, for ana); 2 runs ahead");
 
         run_submitted(second, "s1", NOW);
         run_cancelled(second, "ana", REAL);
-        fleet_gone(t, NULL, REAL, NOW);
+        fleet.link = (struct avail_link){.online = true, .proof_usec = UINT64_MAX};
+        fleet_gone(t, NULL, NULL, REAL, NOW);
+        avail_judge(&t->avail, &fleet.link, REAL, NOW);
         buf_clear(&out);
         run_note(second, t, true, REAL + 1, &out);
         check_buf(&out,

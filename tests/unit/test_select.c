@@ -7,7 +7,7 @@ struct fixture {
         struct fleet f;
 };
 
-static void machine(struct fleet *f, const char *jid, enum fleet_state state, const char *location,
+static void machine(struct fleet *f, const char *jid, enum avail_state state, const char *location,
                     uint64_t queue, const char *name, const char *value) {
         const struct fleet_label label = {name, value};
         const struct fleet_facts facts = {
@@ -20,7 +20,7 @@ static void machine(struct fleet *f, const char *jid, enum fleet_state state, co
         struct target *t = NULL;
 
         assert_int_equal(fleet_add(f, jid, &t), 0);
-        assert_int_equal(fleet_remember(t, &facts, state, 1, 1), 0);
+        assert_int_equal(fleet_remember(t, &facts, state, 1, 1, 1, 1), 0);
         t->kind = FLEET_TARGET;
 }
 
@@ -28,11 +28,12 @@ static int setup(void **state) {
         struct fixture *fx = calloc(1, sizeof(*fx));
         struct target *t = NULL;
 
-        machine(&fx->f, "pc1@lab", FLEET_BUSY, "lab3/a", 2, "gpu", "2");
-        machine(&fx->f, "pc2@lab", FLEET_READY, "lab3/b", 0, "gpu", "10");
-        machine(&fx->f, "pc3-01@lab", FLEET_READY, "lab4/a", 0, "gpu", "mi300");
-        machine(&fx->f, "pc3-12@lab", FLEET_OFFLINE, "lab4/a", 0, "bios", "");
-        machine(&fx->f, "pc10@lab", FLEET_BUSY, NULL, 0, NULL, NULL);
+        fx->f.link.online = fx->f.settled = true;
+        machine(&fx->f, "pc1@lab", AVAIL_BUSY, "lab3/a", 2, "gpu", "2");
+        machine(&fx->f, "pc2@lab", AVAIL_READY, "lab3/b", 0, "gpu", "10");
+        machine(&fx->f, "pc3-01@lab", AVAIL_READY, "lab4/a", 0, "gpu", "mi300");
+        machine(&fx->f, "pc3-12@lab", AVAIL_OFFLINE, "lab4/a", 0, "bios", "");
+        machine(&fx->f, "pc10@lab", AVAIL_BUSY, NULL, 0, NULL, NULL);
         assert_int_equal(fleet_add(&fx->f, "controller@lab", &t), 0);
         t->kind = FLEET_PEER;
         assert_int_equal(fleet_add(&fx->f, "ana@lab", &t), 0);
@@ -186,6 +187,36 @@ static void survives_without_memory(void **state) {
         assert_true(starve_each_lenient(starved, &fx->f) > 5);
 }
 
+static void no_state_matches_where_none_is_known(void **state) {
+        struct fixture *fx = *state;
+
+        fx->f.link.online = false;
+        check(state, "ready",
+              "nothing matches \"ready\": 5 targets, ready leaves 0 (this controller has no "
+              "connection to its server and knows nobody's state; names and labels still match)\n"
+              "try: rota doctor");
+        check(state, "!offline",
+              "nothing matches \"!offline\": 5 targets, !offline leaves 0 (this controller has no "
+              "connection to its server and knows nobody's state; names and labels still match)\n"
+              "try: rota doctor");
+        check(state, "pc1", "pc1");
+        check(state, "gpu=10", "pc2");
+        check(state, "unknown", "pc1 pc10 pc2 pc3-01 pc3-12");
+        check(state, "state=unknown,pc2", "pc2");
+        fx->f.link.online = fx->f.link.mute = true;
+        check(state, "state!=busy",
+              "nothing matches \"state!=busy\": 5 targets, state!=busy leaves 0 (the server does "
+              "not answer this controller, which therefore knows nobody's state; names and labels "
+              "still match)\ntry: rota doctor");
+        fx->f.link.mute = fx->f.settled = false;
+        fx->f.targets[2]->avail.confirmed = true; /* of pc10, pc1@…, …: by JID */
+        check(state, "!unknown", fx->f.targets[2]->name);
+        check(state, "quarantined",
+              "nothing matches \"quarantined\": 5 targets, quarantined leaves 0 (4 of them have "
+              "not "
+              "announced themselves since this controller connected)\ntry: rota ls");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(names_and_globs, setup, teardown),
@@ -199,6 +230,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(bounded_whatever_is_typed, setup, teardown),
                 cmocka_unit_test(an_empty_fleet_says_so),
                 cmocka_unit_test_setup_teardown(survives_without_memory, setup, teardown),
+                cmocka_unit_test_setup_teardown(no_state_matches_where_none_is_known, setup,
+                                                teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,7 @@ static void keeps_targets(void **state) {
                 {"gpu",  "mi300"           },
                 {"note", "a \"quoted\" one"}
         };
-        const struct fleet_facts facts = {.state = FLEET_BUSY,
+        const struct fleet_facts facts = {.state = AVAIL_BUSY,
                                           .boot = "b1",
                                           .title = "Bob's server",
                                           .location = "lab3",
@@ -72,7 +72,7 @@ static void keeps_targets(void **state) {
         struct target *t;
 
         assert_int_equal(fleet_add(&one, "pc1@lab", &t), 0);
-        assert_int_equal(fleet_remember(t, &facts, FLEET_SILENT, REAL, REAL + 1), 0);
+        assert_int_equal(fleet_remember(t, &facts, AVAIL_SILENT, REAL, REAL + 1, REAL, 1), 0);
         t->kind = FLEET_TARGET;
         assert_int_equal(store_put_target(f->s, t), 0);
         again(f);
@@ -80,10 +80,10 @@ static void keeps_targets(void **state) {
         t = fleet_find(&two, "pc1@lab");
         assert_non_null(t);
         assert_int_equal(t->kind, FLEET_TARGET);
-        assert_int_equal(t->shown, FLEET_SILENT);
-        assert_int_equal(t->facts.state, FLEET_BUSY);
-        assert_int_equal(t->since_usec, REAL);
-        assert_int_equal(t->last_answer_usec, REAL + 1);
+        assert_int_equal(t->avail.state, AVAIL_SILENT);
+        assert_int_equal(t->facts.state, AVAIL_BUSY);
+        assert_int_equal(t->avail.since_usec, REAL);
+        assert_int_equal(t->avail.last_answer_usec, REAL + 1);
         assert_string_equal(t->facts.title, "Bob's server");
         assert_int_equal(t->facts.n_labels, 2);
         assert_string_equal(t->facts.labels[1].value, "a \"quoted\" one");
