@@ -79,7 +79,7 @@ void patrol_look(struct patrol *p);
 /* 1..256 */
 unsigned patrol_part(struct patrol *p);
 
-/* False: nothing for now. */
+/* False: there is nothing to do. */
 bool patrol_next(struct patrol *p, uint64_t realtime_usec, uint64_t now_usec,
                  struct patrol_action *ret);
 void patrol_pinged(struct patrol *p, struct target *t, uint64_t realtime_usec, uint64_t now_usec);

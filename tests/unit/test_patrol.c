@@ -46,9 +46,8 @@ static void world_init(struct world *w, size_t n, enum avail_state announced, ui
                 struct target *t;
                 char jid[64];
 
-                snprintf(jid, sizeof(jid), "pc%05zu@lab", i);
+                snprintf(jid, sizeof(jid), "pc%05zu@lab/t", i);
                 assert_int_equal(fleet_add(&w->fleet, jid, &t), 0);
-                strcat(jid, "/t");
                 assert_int_equal(
                         fleet_announced(t, jid, &facts, patrol_part(&w->patrol), REAL, NOW),
                         FLEET_NEW_SESSION);
