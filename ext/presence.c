@@ -67,6 +67,34 @@ static const struct element lease_element = {
         .fields = lease_fields,
 };
 
+static const struct field quarantine_fields[] = {
+        F_STR(struct presence_quarantine, by, .max = TEXT_MAX),
+        F_STR(struct presence_quarantine, reason, .max = TEXT_MAX),
+        F_U64(struct presence_quarantine, since),
+        F_END,
+};
+
+static const struct element quarantine_element = {
+        .name = "quarantine",
+        .ns = NS_ROTA_PRESENCE,
+        .size = sizeof(struct presence_quarantine),
+        .fields = quarantine_fields,
+};
+
+static const struct field back_fields[] = {
+        F_U64(struct presence_back, within),
+        F_STR(struct presence_back, by, .max = TEXT_MAX),
+        F_STR(struct presence_back, reason, .max = TEXT_MAX),
+        F_END,
+};
+
+static const struct element back_element = {
+        .name = "back",
+        .ns = NS_ROTA_PRESENCE,
+        .size = sizeof(struct presence_back),
+        .fields = back_fields,
+};
+
 static const struct field label_fields[] = {
         F_STR(struct presence_label, name, .flags = FIELD_REQUIRED, .max = TEXT_MAX),
         F_STR(struct presence_label, value, .max = TEXT_MAX),
@@ -91,6 +119,8 @@ static const struct field presence_fields[] = {
         F_CHILD_STR(struct presence, location, .max = TEXT_MAX),
         F_CHILD(struct presence, run, presence_run, &run_element),
         F_CHILD(struct presence, lease, presence_lease, &lease_element),
+        F_CHILD(struct presence, quarantine, presence_quarantine, &quarantine_element),
+        F_CHILD(struct presence, back, presence_back, &back_element),
         F_LIST(struct presence, labels, presence_label, &label_element, .max = PRESENCE_LABELS_MAX),
         F_END,
 };

@@ -9,6 +9,8 @@
  *       <name>Bob's server</name><location>Austin/Lab 3/Rack B/U12</location>
  *       <run id='…' step='2' of='5' owner='ctl@lab' by='ana' title='memory'/>
  *       <lease id='…' token='17' holder='ctl@lab' by='ana' reason='…' left='5400' since='1800'/>
+ *       <quarantine by='ana' reason='…' since='60'/>
+ *       <back within='259200' by='ana' reason='…'/>
  *       <label name='gpu' value='mi300'/>
  *     </x>
  *   </presence>
@@ -60,6 +62,19 @@ struct presence_lease {
         uint64_t since; /* seconds before it was sent */
 };
 
+struct presence_quarantine {
+        const char *by;
+        const char *reason;
+        uint64_t since; /* seconds before it was sent */
+};
+
+/* It leaves on purpose. */
+struct presence_back {
+        uint64_t within; /* seconds, when it was sent */
+        const char *by;
+        const char *reason;
+};
+
 struct presence_label {
         const char *name;
         const char *value; /* "" when the label is only a name */
@@ -76,6 +91,8 @@ struct presence {
         const char *location;
         const struct presence_run *run;
         const struct presence_lease *lease;
+        const struct presence_quarantine *quarantine;
+        const struct presence_back *back;
         const struct presence_label *labels;
         size_t n_labels;
 };

@@ -19,6 +19,7 @@ static const struct field submit_fields[] = {
         F_U64(struct run_submit, ttl, .max = RUN_TTL_MAX),
         {.kind = FIELD_BOOL, .name = "if-idle", FIELD_AT_(struct run_submit, if_idle, bool)},
         F_U64(struct run_submit, lease),
+        F_BOOL(struct run_submit, heal),
         F_STR(struct run_submit, by),
         F_CHILD(struct run_submit, plan, run_plan, &plan_element, .flags = FIELD_REQUIRED),
         F_END,

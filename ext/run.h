@@ -31,7 +31,8 @@ struct run_submit {
         /* Seconds that the run may wait in the target's queue; 0: for ever. With one, a submission that waited at a
          * server (XEP-0203) is passed over: its sender says again what is left. */
         uint64_t ttl;
-        bool if_idle;   /* refuse instead of queueing (attribute if-idle) */
+        bool if_idle; /* refuse instead of queueing (attribute if-idle) */
+        bool heal; /* starts in quarantine too, and ends it when it passes; needs the role reboot */
         uint64_t lease; /* token of the lease under which it runs; 0: none */
         const char *by; /* the person, for people */
         const struct run_plan *plan;

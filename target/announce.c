@@ -32,7 +32,11 @@ static enum presence_state state_of(const struct target *t) {
         }
         if (runq_count_on(t->runq) > 0)
                 return PRESENCE_BUSY;
-        return lease_in_force(&t->reserve.lease) ? PRESENCE_RESERVED : PRESENCE_READY;
+        if (t->duty.standing.away.on)
+                return PRESENCE_AWAY;
+        if (t->duty.standing.quarantine.on)
+                return PRESENCE_QUARANTINED;
+        return lease_in_force(&t->duty.lease) ? PRESENCE_RESERVED : PRESENCE_READY;
 }
 
 static void clock_text(uint64_t realtime_usec, char ret[static 8]) {
@@ -69,16 +73,29 @@ static void say_status(const struct target *t, enum presence_state state, struct
                 reserve_sentence(t, out);
         } else {
                 buf_puts(out, presence_state_name(state));
+                if (state == PRESENCE_QUARANTINED && t->duty.standing.quarantine.reason[0])
+                        buf_printf(out, ": %s", t->duty.standing.quarantine.reason);
+                if (state == PRESENCE_AWAY && t->duty.standing.away.reason[0])
+                        buf_printf(out, ": %s", t->duty.standing.away.reason);
         }
         if (waiting > 0)
                 buf_printf(out, "; %u waiting", waiting);
 }
 
+static uint64_t ago(uint64_t realtime_usec) {
+        uint64_t now_usec = clock_realtime_usec();
+
+        return now_usec > realtime_usec ? (now_usec - realtime_usec) / USEC_PER_SEC : 0;
+}
+
 static int announce_write(struct target *t, struct buf *out) {
         CLEANUP(buf_done) struct buf status = {0};
         const struct runq_run *on = runq_on(t->runq);
+        const struct standing *s = &t->duty.standing;
         struct presence_run run = {0};
         struct presence_lease lease;
+        struct presence_quarantine quarantine;
+        struct presence_back back;
         struct presence p = {
                 .role = PRESENCE_TARGET,
                 .state = (int)state_of(t),
@@ -103,9 +120,25 @@ static int announce_write(struct target *t, struct buf *out) {
                 };
                 p.run = &run;
         }
-        if (lease_in_force(&t->reserve.lease)) {
+        if (lease_in_force(&t->duty.lease)) {
                 reserve_show(t, &lease);
                 p.lease = &lease;
+        }
+        if (s->quarantine.on) {
+                quarantine = (struct presence_quarantine){
+                        .by = s->quarantine.by[0] ? s->quarantine.by : NULL,
+                        .reason = s->quarantine.reason[0] ? s->quarantine.reason : NULL,
+                        .since = ago(s->quarantine.since_usec),
+                };
+                p.quarantine = &quarantine;
+        }
+        if (s->away.on) {
+                back = (struct presence_back){
+                        .within = leave_left(t),
+                        .by = s->away.by[0] ? s->away.by : NULL,
+                        .reason = s->away.reason[0] ? s->away.reason : NULL,
+                };
+                p.back = &back;
         }
         say_status(t, state_of(t), &status);
         if (buf_check(&status) < 0)

@@ -16,14 +16,12 @@
 #define PASSWORD_MAX 1024
 
 static const char *const known_keys[] = {
-        "jid",       "resource",     "password_file",
-        "server",    "ca_file",      "name",
-        "location",  "labels",       "controllers",
-        "state_dir", "catalogue",    "slots",
-        "queue_max", "keep",         "lease_max",
-        "free_min",  "disk_budget",  "disk_budget_wait",
-        "power",     "boot_id_file", "step_program",
-        "step_unit", NULL,
+        "jid",          "resource",     "password_file",    "server",
+        "ca_file",      "name",         "location",         "labels",
+        "controllers",  "state_dir",    "catalogue",        "slots",
+        "queue_max",    "keep",         "lease_max",        "quarantine_after",
+        "free_min",     "disk_budget",  "disk_budget_wait", "power",
+        "boot_id_file", "step_program", "step_unit",        NULL,
 };
 
 struct config *config_free(struct config *c) {
@@ -246,6 +244,8 @@ static int read_how(struct config *c, const struct json_at *root, const char *di
         if (r == 0)
                 r = json_get_duration(root, "keep", &c->keep_usec);
         if (r == 0)
+                r = get_unsigned(root, "quarantine_after", 0, 1000, &c->quarantine_after);
+        if (r == 0)
                 r = json_get_duration(root, "lease_max", &c->lease_max_usec);
         if (r == 0)
                 r = json_get_bytes(root, "free_min", &c->free_min);
@@ -418,6 +418,7 @@ int config_load(struct config **ret, const char *path, struct buf *ret_error) {
         c->catalogue[1] = "/etc/rota/diagnostics";
         c->slots = 1;
         c->queue_max = 1000;
+        c->quarantine_after = 5;
         c->lease_max_usec = 7 * 24 * USEC_PER_HOUR;
         c->keep_usec = 7 * 24 * USEC_PER_HOUR;
         c->free_min = UINT64_C(100) << 20;

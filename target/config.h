@@ -39,6 +39,7 @@ struct config {
         unsigned queue_max;
         uint64_t keep_usec;
         uint64_t lease_max_usec;
+        unsigned quarantine_after; /* runs in a row that could not be carried out; 0: never */
         uint64_t free_min;
         uint64_t disk_budget;           /* of a run's output; 0: none */
         uint64_t disk_budget_wait_usec; /* for room; 0: for ever */

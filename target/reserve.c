@@ -2,12 +2,12 @@
  * The lease of this target: asked for, extended, released, taken, ended. Each change is durable before it is
  * answered, and told in the audit journal and in presence.
  */
-#include "target/serve.h"
-
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/jid.h"
 #include "proto/units.h"
+#include "target/duty.h"
+#include "target/serve.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,86 +19,29 @@ static struct lease_times times(void) {
         return (struct lease_times){target_now(), clock_realtime_usec()};
 }
 
-static void put_in_force(struct target *t) {
-        const struct lease *l = &t->reserve.lease;
-
-        runq_reserve(t->runq, lease_in_force(l) ? l->record.token : 0);
-        t->announce.due = true;
-        target_kick(t);
-}
-
-/* What is not in the audit journal yet was cut off between the change and its line. */
-static void catch_up(struct target *t) {
-        const struct lease_record *r = &t->reserve.lease.record;
-        const struct audit_entry e = {
-                .what = lease_in_force(&t->reserve.lease) ? "lease-found" : "lease-over",
-                .who = r->id[0] ? r->holder : NULL,
-                .by = r->by[0] ? r->by : NULL,
-                .about = r->id[0] ? r->id : NULL,
-                .text = "as the daemon found it when it started",
-                .number = r->change,
-        };
-        int error;
-
-        if (audit_number(t->reserve.audit) >= r->change)
-                return;
-        error = audit_add(t->reserve.audit, &e);
-        if (error < 0)
-                log_error("cannot write the audit journal: %s", strerror(-error));
-}
-
-int reserve_restore(struct target *t) {
-        const char *dir = rundir_path(t->rundir);
-        struct standing s;
-        int r = audit_open(&t->reserve.audit, dir);
-
-        if (r == 0)
-                r = standing_read(dir, &s);
-        if (r < 0)
-                return r;
-        lease_restore(&t->reserve.lease, &s.lease, strcmp(s.boot, t->boot) == 0, s.lease_ends_usec,
-                      times());
-        catch_up(t);
-        put_in_force(t);
-        if (lease_in_force(&t->reserve.lease))
-                log_info("reserved for %s, lease %s", s.lease.by[0] ? s.lease.by : s.lease.holder,
-                         s.lease.id);
-        return 0;
-}
-
-void reserve_done(struct target *t) {
-        t->reserve.audit = audit_free(t->reserve.audit);
-}
-
 /* Durable, in force, told. Returns 0 or -errno; then all is as before. */
 static int change(struct target *t, const struct lease_record *record,
                   const struct audit_entry *entry) {
-        uint64_t now_usec = target_now();
-        struct lease next = t->reserve.lease;
-        struct standing s = {.lease = *record};
+        struct standing s = t->duty.standing;
+        struct lease next = t->duty.lease;
         struct audit_entry e = *entry;
         int r;
 
-        lease_set(&next, record, now_usec);
+        lease_set(&next, record, target_now());
+        s.lease = *record;
         s.lease_ends_usec = next.until_usec;
-        snprintf(s.boot, sizeof(s.boot), "%s", t->boot);
-        r = standing_write(rundir_path(t->rundir), &s);
-        if (r < 0) {
-                log_error("cannot write who has reserved this target: %s", strerror(-r));
-                return r;
-        }
-        t->reserve.lease = next;
         e.number = record->change;
-        r = audit_add(t->reserve.audit, &e);
+        r = duty_change(t, &s, &e);
         if (r < 0)
-                log_error("cannot write the audit journal: %s", strerror(-r));
-        put_in_force(t);
+                return r;
+        t->duty.lease = next;
+        duty_in_force(t);
         return 0;
 }
 
 int reserve_sentence(const struct target *t, struct buf *out) {
-        const struct lease_record *l = &t->reserve.lease.record;
-        uint64_t left = lease_left(&t->reserve.lease, target_now());
+        const struct lease_record *l = &t->duty.lease.record;
+        uint64_t left = lease_left(&t->duty.lease, target_now());
 
         buf_printf(out, "reserved for %s", l->by[0] ? l->by : l->holder);
         if (l->by[0])
@@ -119,20 +62,20 @@ static const char *sentence(const struct target *t, struct arena *a) {
 }
 
 void reserve_refusal(const struct target *t, struct arena *a, struct stanza_error *ret) {
-        const struct lease_record *l = &t->reserve.lease.record;
+        const struct lease_record *l = &t->duty.lease.record;
 
         *ret = (struct stanza_error){
                 .condition = STANZA_CONFLICT,
                 .why = STANZA_WHY_LEASED,
-                .owner = lease_in_force(&t->reserve.lease) ? l->by[0] ? l->by : l->holder : NULL,
-                .text = lease_in_force(&t->reserve.lease)
+                .owner = lease_in_force(&t->duty.lease) ? l->by[0] ? l->by : l->holder : NULL,
+                .text = lease_in_force(&t->duty.lease)
                                 ? sentence(t, a)
                                 : "that reservation is over; nobody has this target now",
         };
 }
 
 void reserve_show(const struct target *t, struct presence_lease *ret) {
-        const struct lease_record *l = &t->reserve.lease.record;
+        const struct lease_record *l = &t->duty.lease.record;
         uint64_t realtime = clock_realtime_usec();
 
         *ret = (struct presence_lease){
@@ -141,7 +84,7 @@ void reserve_show(const struct target *t, struct presence_lease *ret) {
                 .holder = l->holder,
                 .by = l->by[0] ? l->by : NULL,
                 .reason = l->reason[0] ? l->reason : NULL,
-                .left = lease_left(&t->reserve.lease, target_now()) / USEC_PER_SEC,
+                .left = lease_left(&t->duty.lease, target_now()) / USEC_PER_SEC,
                 .since = realtime > l->since_usec ? (realtime - l->since_usec) / USEC_PER_SEC : 0,
         };
 }
@@ -149,8 +92,8 @@ void reserve_show(const struct target *t, struct presence_lease *ret) {
 static void fill(const struct target *t, struct lease_held *ret) {
         struct presence_lease l = {0};
 
-        ret->token = t->reserve.lease.record.token;
-        if (!lease_in_force(&t->reserve.lease))
+        ret->token = t->duty.lease.record.token;
+        if (!lease_in_force(&t->duty.lease))
                 return;
         reserve_show(t, &l);
         *ret = (struct lease_held){
@@ -181,14 +124,6 @@ static int refused(const struct target *t, const struct ext_request *rq,
                    struct stanza_error *ret_error) {
         reserve_refusal(t, rq->arena, ret_error);
         return EXT_ERROR;
-}
-
-static int not_written(int r, struct stanza_error *ret_error) {
-        *ret_error = (struct stanza_error){
-                .condition = STANZA_INTERNAL_SERVER_ERROR,
-                .text = "the target cannot write it to its disk; nothing was changed",
-        };
-        return r == -ENOMEM ? r : EXT_ERROR;
 }
 
 /* A run of somebody else's that is on: he would not be alone. */
@@ -240,7 +175,7 @@ static int acquire(struct target *t, const struct ext_request *rq, const struct 
         }
         if (too_long(t, rq, m->seconds, ret_error) != 0)
                 return EXT_ERROR;
-        r = lease_acquire(&t->reserve.lease, &ask, take, times(), &next);
+        r = lease_acquire(&t->duty.lease, &ask, take, times(), &next);
         if (r == LEASE_HELD || r == LEASE_OTHER)
                 return refused(t, rq, ret_error);
         run = r == 0 && !take ? run_of_others(t, holder, m->by) : NULL;
@@ -262,7 +197,7 @@ static int acquire(struct target *t, const struct ext_request *rq, const struct 
                                                  .about = m->id,
                                                  .text = m->reason});
         if (r < 0)
-                return not_written(r, ret_error);
+                return duty_not_written(r, ret_error);
         decided(rq, what, m->id, m->by, "granted");
         fill(t, ret);
         return 0;
@@ -290,7 +225,7 @@ static int serve_extend(void *userdata, const struct ext_request *rq, const stru
                 return -EINVAL;
         if (too_long(t, rq, m->seconds, ret_error) != 0)
                 return EXT_ERROR;
-        r = lease_extend(&t->reserve.lease, m->id, holder, m->token, m->seconds * USEC_PER_SEC,
+        r = lease_extend(&t->duty.lease, m->id, holder, m->token, m->seconds * USEC_PER_SEC,
                          times(), &next);
         if (r > 0)
                 return refused(t, rq, ret_error);
@@ -298,7 +233,7 @@ static int serve_extend(void *userdata, const struct ext_request *rq, const stru
                    &(struct audit_entry){
                            .what = "lease-extended", .who = holder, .by = m->by, .about = m->id});
         if (r < 0)
-                return not_written(r, ret_error);
+                return duty_not_written(r, ret_error);
         decided(rq, "extend", m->id, m->by, "granted");
         fill(t, ret);
         return 0;
@@ -314,7 +249,7 @@ static int serve_release(void *userdata, const struct ext_request *rq,
 
         if (jid_bare(rq->from, holder) != 0)
                 return -EINVAL;
-        r = lease_release(&t->reserve.lease, m->id, holder, &next);
+        r = lease_release(&t->duty.lease, m->id, holder, &next);
         if (r == LEASE_OTHER)
                 return refused(t, rq, ret_error);
         if (r == 0)
@@ -324,7 +259,7 @@ static int serve_release(void *userdata, const struct ext_request *rq,
                                                  .by = m->by,
                                                  .about = m->id});
         if (r < 0)
-                return not_written(r, ret_error);
+                return duty_not_written(r, ret_error);
         decided(rq, "release", m->id, m->by, r == LEASE_STALE ? "it was over already" : "done");
         fill(t, ret);
         return 0;
@@ -338,13 +273,13 @@ const struct lease_ops target_lease_ops = {
 };
 
 void reserve_pump(struct target *t, uint64_t now_usec) {
-        const struct lease_record ended = t->reserve.lease.record;
+        const struct lease_record ended = t->duty.lease.record;
         struct lease_record next;
         int r;
 
-        if (now_usec < t->reserve.retry_usec || !lease_over(&t->reserve.lease, now_usec, &next))
+        if (now_usec < t->duty.retry_usec || !lease_over(&t->duty.lease, now_usec, &next))
                 return;
-        t->reserve.retry_usec = 0;
+        t->duty.retry_usec = 0;
         r = change(t, &next,
                    &(struct audit_entry){.what = "lease-ended",
                                          .who = ended.holder,
@@ -352,13 +287,13 @@ void reserve_pump(struct target *t, uint64_t now_usec) {
                                          .about = ended.id,
                                          .text = "its time was over"});
         if (r < 0)
-                t->reserve.retry_usec = now_usec + RETRY_USEC;
+                t->duty.retry_usec = now_usec + RETRY_USEC;
         else
                 log_info("lease %s of %s is over", ended.id, ended.holder);
 }
 
 uint64_t reserve_deadline(const struct target *t) {
-        uint64_t at = lease_deadline(&t->reserve.lease);
+        uint64_t at = lease_deadline(&t->duty.lease);
 
-        return at != USEC_NEVER && t->reserve.retry_usec > at ? t->reserve.retry_usec : at;
+        return at != USEC_NEVER && t->duty.retry_usec > at ? t->duty.retry_usec : at;
 }

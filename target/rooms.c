@@ -5,7 +5,8 @@
 const struct ext_binding target_rooms[] = {
         EXT_BIND(presence, &target_presence_ops), EXT_BIND(run, &target_run_ops),
         EXT_BIND(stream, &target_stream_ops),     EXT_BIND(power, &target_power_ops),
-        EXT_BIND(lease, &target_lease_ops),       EXT_BIND(ping, &target_ping_ops),
+        EXT_BIND(lease, &target_lease_ops),       EXT_BIND(quarantine, &target_quarantine_ops),
+        EXT_BIND(away, &target_away_ops),         EXT_BIND(ping, &target_ping_ops),
         EXT_BIND(disco, &target_disco_ops),       EXT_BIND(version, &target_version_ops),
         EXT_BIND(time, &target_time_ops),         {0},
 };

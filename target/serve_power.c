@@ -120,7 +120,7 @@ static int serve_reboot(void *userdata, const struct ext_request *rq, const stru
                 return refused(rq, m, ret_error,
                                (struct stanza_error){.condition = STANZA_CONFLICT,
                                                      .text = "it is going down already"});
-        if (!lease_admits(&t->reserve.lease, m->lease)) {
+        if (!lease_admits(&t->duty.lease, m->lease)) {
                 struct stanza_error e;
 
                 reserve_refusal(t, rq->arena, &e);

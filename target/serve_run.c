@@ -122,14 +122,31 @@ static int check_lease(const struct target *t, const struct run_submit *m, struc
                        enum run_refusal *ret, const char **ret_why) {
         struct stanza_error e;
 
-        if (m->lease == 0 && (!m->if_idle || !lease_in_force(&t->reserve.lease)))
+        if (m->lease == 0 && (!m->if_idle || !lease_in_force(&t->duty.lease)))
                 return 0;
-        if (m->lease != 0 && lease_in_force(&t->reserve.lease) &&
-            lease_admits(&t->reserve.lease, m->lease))
+        if (m->lease != 0 && lease_in_force(&t->duty.lease) &&
+            lease_admits(&t->duty.lease, m->lease))
                 return 0;
         reserve_refusal(t, a, &e);
         *ret = RUN_REFUSED_LEASED;
         *ret_why = e.text;
+        return 1;
+}
+
+/* What waits in quarantine, or for the return of a machine that is away, is not to be waited for by @m. */
+static int check_kept(const struct target *t, const struct run_submit *m, enum role role,
+                      enum run_refusal *ret, const char **ret_why) {
+        const struct standing *s = &t->duty.standing;
+
+        if (m->heal && role < ROLE_REBOOT) {
+                *ret = RUN_REFUSED_NOT_ALLOWED;
+                *ret_why = "to take a target out of quarantine needs the role reboot";
+                return 1;
+        }
+        if (!m->if_idle || (!s->away.on && (!s->quarantine.on || m->heal || m->lease != 0)))
+                return 0;
+        *ret = RUN_REFUSED_BUSY;
+        *ret_why = s->away.on ? "the target is away" : "the target is in quarantine";
         return 1;
 }
 
@@ -166,6 +183,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .name = plan->name,
                 .n_steps = (unsigned)plan->n_steps,
                 .lease = m->lease,
+                .heal = m->heal,
                 .expires_usec = ttl_usec ? target_now() + ttl_usec : USEC_NEVER,
         };
         const struct rundir_run d = {
@@ -176,6 +194,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .seq = t->seq,
                 .n_steps = plan->n_steps,
                 .lease = m->lease,
+                .heal = m->heal,
         };
         int r = event_write(&accepted, &line);
 
@@ -252,6 +271,8 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
         }
         if (r == 0)
                 r = check_lease(t, m, rq->arena, &refusal, &why);
+        if (r == 0)
+                r = check_kept(t, m, rq->role, &refusal, &why);
         if (r == 0) {
                 switch (runq_admits(t->runq, m->id, m->if_idle)) {
                 case RUNQ_BUSY:

@@ -434,7 +434,7 @@ int target_new(struct target **ret, const char *config_path, bool trace, struct 
         if (r == 0)
                 r = work_restore(t);
         if (r == 0) {
-                r = reserve_restore(t);
+                r = duty_restore(t);
                 if (r < 0)
                         r = state_error(ret_error,
                                         "cannot tell who has reserved this target; unreadable in",
@@ -468,7 +468,7 @@ struct target *target_free(struct target *t) {
                 return NULL;
         work_stop(t);
         going_done(t);
-        reserve_done(t);
+        duty_done(t);
         peers_drop(t, NULL);
         t->link = link_free(t->link);
         router_free(t->router);

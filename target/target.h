@@ -51,11 +51,12 @@ struct going {
         bool taken_on; /* the command or logind took it on */
 };
 
-/* Who has this target for himself. */
-struct reserve {
+/* Reserved, in quarantine, away. */
+struct duty {
+        struct standing standing; /* as it is on disk */
         struct lease lease;
         struct audit *audit;
-        uint64_t retry_usec; /* its end could not be written: not before this time */
+        uint64_t retry_usec; /* the end of the lease could not be written: not before this time */
 };
 
 struct announce {
@@ -82,7 +83,7 @@ struct target {
         struct list peers;
         struct announce announce;
         struct going going;
-        struct reserve reserve;
+        struct duty duty;
         struct buf out; /* reused for what is sent */
         uint8_t *piece; /* reused for what is read; NULL while nothing flows */
         char boot[FACTS_BOOT_SIZE];
@@ -166,9 +167,16 @@ uint64_t announce_deadline(const struct target *t);
 void announce_done(struct target *t);
 void presence_received(struct target *t, const struct xml *stanza);
 
+/* duty.c: what it is kept for beside its queue. */
+int duty_restore(struct target *t);
+void duty_done(struct target *t);
+/* The end of @run is durable. */
+void duty_run_ended(struct target *t, const struct runq_run *run, enum verdict verdict);
+
+/* leave.c: seconds that are left of the promise to be back. */
+uint64_t leave_left(const struct target *t);
+
 /* reserve.c: the lease. */
-int reserve_restore(struct target *t);
-void reserve_done(struct target *t);
 void reserve_pump(struct target *t, uint64_t now_usec);
 uint64_t reserve_deadline(const struct target *t);
 /* "reserved for ana (ctl@lab), for another 1h59m: new firmware"; only while somebody has it. */

@@ -161,6 +161,8 @@ static void record(struct target *t, struct runq_action *a) {
         peers_grew(t, a->run, "events", w->events_size);
         t->announce.due = true;
         if (a->run->phase == RUNQ_OVER)
+                duty_run_ended(t, a->run, a->run->fold.verdict);
+        if (a->run->phase == RUNQ_OVER)
                 work_free(w);
 }
 
@@ -279,6 +281,7 @@ static int restore_one(void *userdata, const struct rundir_found *f) {
                 .name = f->run.name,
                 .n_steps = (unsigned)f->run.n_steps,
                 .lease = f->run.lease,
+                .heal = f->run.heal,
                 .expires_usec = USEC_NEVER,
                 .last_cause = NULL,
         };

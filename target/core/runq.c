@@ -20,6 +20,8 @@ struct runq {
         unsigned n_waiting;
         uint64_t retire_usec; /* earliest of all that are over */
         bool held;
+        bool quarantined;
+        bool away;
         uint64_t reserved; /* token of the lease in force; 0: none */
 };
 
@@ -136,6 +138,7 @@ static int run_add(struct runq *q, const struct runq_new_run *n, struct runq_run
         snprintf(run->id, sizeof(run->id), "%s", n->id);
         run->n_steps = n->n_steps;
         run->lease = n->lease;
+        run->heal = n->heal;
         run->expires_usec = n->expires_usec;
         run->retire_usec = USEC_NEVER;
         run->fold.exit_status = -1;
@@ -372,6 +375,14 @@ void runq_hold(struct runq *q, bool hold) {
         q->held = hold;
 }
 
+void runq_quarantine(struct runq *q, bool on) {
+        q->quarantined = on;
+}
+
+void runq_leave(struct runq *q, bool away) {
+        q->away = away;
+}
+
 void runq_reserve(struct runq *q, uint64_t token) {
         q->reserved = token;
 }
@@ -411,6 +422,15 @@ static void record_stepped(struct runq_run *run, struct runq_action *a) {
                 record_end(run, VERDICT_PASSED, a);
 }
 
+/* Does what the target is kept for let it start? */
+static bool run_admitted(const struct runq *q, const struct runq_run *run) {
+        bool holder = q->reserved != 0 && run->lease == q->reserved;
+
+        if (q->away || (q->reserved != 0 && !holder))
+                return false;
+        return !q->quarantined || run->heal || holder;
+}
+
 /* One run's next action; false when it has none now. */
 static bool run_next(struct runq *q, struct runq_run *run, uint64_t now_usec,
                      struct runq_action *a) {
@@ -430,8 +450,7 @@ static bool run_next(struct runq *q, struct runq_run *run, uint64_t now_usec,
                                 return false;
                         run->end_verdict = VERDICT_NOT_RUN;
                 } else {
-                        if (q->held || q->n_on >= q->limits.slots ||
-                            (q->reserved != 0 && run->lease != q->reserved))
+                        if (q->held || q->n_on >= q->limits.slots || !run_admitted(q, run))
                                 return false;
                         run->step = 1;
                         run_phase(q, run, RUNQ_STARTING);

@@ -76,6 +76,7 @@ struct runq_run {
         char *name; /* of the plan */
         unsigned n_steps;
         uint64_t lease; /* token; 0: none */
+        bool heal;
         struct run_fold fold;
         enum runq_phase phase;
         unsigned step;         /* the one at hand; 0 before the first */
@@ -101,6 +102,7 @@ struct runq_new_run {
         const char *name;
         unsigned n_steps;
         uint64_t lease; /* the token under which it was submitted; 0: none */
+        bool heal;      /* starts in quarantine too */
         uint64_t expires_usec;
         const char *last_cause; /* restored: cause of the last step that ended, may be NULL */
 };
@@ -164,6 +166,10 @@ void runq_retired(struct runq *q, struct runq_run *run);
 void runq_hold(struct runq *q, bool hold);
 /* While @token is not 0, only runs that were submitted under it start. */
 void runq_reserve(struct runq *q, uint64_t token);
+/* In quarantine only those start that heal, and those of the lease in force. */
+void runq_quarantine(struct runq *q, bool on);
+/* While away none starts. */
+void runq_leave(struct runq *q, bool away);
 
 /* The next thing to do, or RUNQ_NOTHING. */
 enum runq_do runq_next(struct runq *q, uint64_t now_usec, struct runq_action *ret);

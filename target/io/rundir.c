@@ -263,6 +263,8 @@ static int accept_into(const struct rundir *d, const char *temp, const struct ru
         json_put_u64(&w, "steps", run->n_steps);
         if (run->lease > 0)
                 json_put_u64(&w, "lease", run->lease);
+        if (run->heal)
+                json_put_bool(&w, "heal", true);
         json_end_object(&w);
         buf_putc(&json, '\n');
         r = buf_check(&json);
@@ -393,7 +395,8 @@ static int found_read(struct rundir *d, struct arena *a, const char *id, struct 
             json_get_str(&root, "name", &name) != 0 ||
             json_get_u64(&root, "seq", &f->run.seq) != 0 ||
             json_get_u64(&root, "steps", &f->run.n_steps) != 0 ||
-            json_get_u64(&root, "lease", &f->run.lease) != 0 || !owner || !name)
+            json_get_u64(&root, "lease", &f->run.lease) != 0 ||
+            json_get_bool(&root, "heal", &f->run.heal) != 0 || !owner || !name)
                 return JSON_BAD;
         f->run.id = arena_strdup(a, id);
         f->run.owner = arena_strdup(a, owner);

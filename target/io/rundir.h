@@ -45,6 +45,7 @@ struct rundir_run {
         const char *name;
         uint64_t seq;   /* order of acceptance */
         uint64_t lease; /* the token under which it was submitted; 0: none */
+        bool heal;      /* starts in quarantine too */
         uint64_t n_steps;
 };
 

@@ -50,6 +50,48 @@ static int read_lease(const struct json_at *root, struct standing *s) {
         return 0;
 }
 
+/* Members of a note that is there. Returns 0, JSON_ABSENT or JSON_BAD. */
+static int read_note(const struct json_at *root, const char *key, struct json_at *ret_at,
+                     struct standing_note *n) {
+        const char *who = NULL, *by = NULL, *reason = NULL;
+        int r = json_get(root, key, ret_at);
+
+        if (r != 0)
+                return r;
+        r = json_get_str(ret_at, "who", &who);
+        if (r == 0)
+                r = json_get_str(ret_at, "by", &by);
+        if (r == 0)
+                r = json_get_str(ret_at, "reason", &reason);
+        if (r == 0)
+                r = json_get_u64(ret_at, "since", &n->since_usec);
+        if (r != 0)
+                return r;
+        n->on = true;
+        copy(n->who, sizeof(n->who), who);
+        copy(n->by, sizeof(n->by), by);
+        copy(n->reason, sizeof(n->reason), reason);
+        return 0;
+}
+
+static int read_rest(const struct json_at *root, struct standing *s) {
+        const char *boot = NULL;
+        struct json_at at;
+        int r = read_note(root, "quarantine", &at, &s->quarantine);
+
+        if (r == JSON_BAD)
+                return r;
+        r = read_note(root, "away", &at, &s->away);
+        if (r == 0)
+                r = json_get_u64(&at, "until", &s->away_until_usec);
+        if (r == 0)
+                r = json_get_str(&at, "boot", &boot);
+        if (r == JSON_BAD)
+                return r;
+        copy(s->away_boot, sizeof(s->away_boot), boot);
+        return json_get_u64(root, "not_run", &s->not_run);
+}
+
 int standing_read(const char *state_dir, struct standing *ret) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         CLEANUP(buf_done) struct buf path = {0};
@@ -70,11 +112,20 @@ int standing_read(const char *state_dir, struct standing *ret) {
         }
         if (r == 0)
                 r = read_lease(&root, &s);
+        if (r == 0)
+                r = read_rest(&root, &s);
         if (r != 0)
                 return r < 0 ? r : -EUCLEAN;
         copy(s.boot, sizeof(s.boot), boot);
         *ret = s;
         return 0;
+}
+
+static void put_note(struct json_writer *w, const struct standing_note *n) {
+        json_put_str(w, "who", n->who);
+        json_put_str(w, "by", n->by);
+        json_put_str(w, "reason", n->reason);
+        json_put_u64(w, "since", n->since_usec);
 }
 
 static int put(const struct standing *s, struct buf *out) {
@@ -98,6 +149,19 @@ static int put(const struct standing *s, struct buf *out) {
                 json_put_u64(&w, "ends", s->lease_ends_usec);
         }
         json_end_object(&w);
+        if (s->quarantine.on) {
+                json_begin_object(&w, "quarantine");
+                put_note(&w, &s->quarantine);
+                json_end_object(&w);
+        }
+        if (s->away.on) {
+                json_begin_object(&w, "away");
+                put_note(&w, &s->away);
+                json_put_u64(&w, "until", s->away_until_usec);
+                json_put_str(&w, "boot", s->away_boot);
+                json_end_object(&w);
+        }
+        json_put_u64(&w, "not_run", s->not_run);
         json_end_object(&w);
         return buf_putc(out, '\n');
 }
