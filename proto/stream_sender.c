@@ -13,6 +13,7 @@
 struct flight {
         struct flight *next;
         uint64_t end; /* the offset behind it */
+        uint64_t weight;
 };
 
 /*
@@ -52,6 +53,9 @@ struct sender {
         struct flight *spare;
         unsigned under_way_chunks;
         uint64_t under_way_bytes;
+        struct sender_weight weight;
+        uint32_t chunk_max; /* at present */
+        bool held;
         bool stalled;
 };
 
@@ -124,11 +128,12 @@ static struct stream *add(struct sender *s, const char *run, const char *stream)
         return t;
 }
 
-/* Frees the flights that end at or before @upto. */
-static void land(struct sender *s, struct stream *t, uint64_t upto) {
+/* Frees the flights that end at or before @upto; their weight goes to @account. */
+static void land(struct sender *s, struct stream *t, uint64_t upto, uint64_t *account) {
         while (t->first && t->first->end <= upto) {
                 struct flight *f = t->first;
 
+                *account += f->weight;
                 t->first = f->next;
                 f->next = s->spare;
                 s->spare = f;
@@ -147,7 +152,7 @@ static void take_turn(struct sender *s, struct stream *t, uint64_t now_usec) {
         list_remove(&t->turn);
         if (t->sent == t->size)
                 return;
-        if (t->size - t->sent >= s->limits.chunk_max ||
+        if (t->size - t->sent >= s->chunk_max ||
             now_usec - t->fresh_usec >= s->limits.coalesce_usec) {
                 list_append(&s->ready, &t->turn);
                 return;
@@ -161,7 +166,7 @@ static void take_turn(struct sender *s, struct stream *t, uint64_t now_usec) {
 
 /* Everything from the last ack is unsent again, and waits for nobody. */
 static void forget_flights(struct sender *s, struct stream *t) {
-        land(s, t, UINT64_MAX);
+        land(s, t, UINT64_MAX, &s->weight.lost);
         s->under_way_bytes -= t->sent - t->acked;
         t->sent = t->acked;
         t->fresh_usec = 0;
@@ -173,7 +178,7 @@ static void forget_flights(struct sender *s, struct stream *t) {
 static void drop(struct sender *s, struct stream **at) {
         struct stream *t = *at;
 
-        land(s, t, UINT64_MAX);
+        land(s, t, UINT64_MAX, &s->weight.lost);
         s->under_way_bytes -= t->sent - t->acked;
         list_remove(&t->turn);
         *at = t->chain;
@@ -203,6 +208,7 @@ int sender_new(struct sender **ret, const struct sender_limits *limits) {
         /* else a whole chunk would never fit */
         if (l->chunk_max > l->window_bytes)
                 l->chunk_max = (uint32_t)l->window_bytes;
+        s->chunk_max = l->chunk_max;
         list_init(&s->ready);
         list_init(&s->waiting);
         list_init(&s->pace);
@@ -243,7 +249,7 @@ int sender_open(struct sender *s, const char *run, const char *stream, uint64_t 
                 t = add(s, run, stream);
         if (!t)
                 return -ENOMEM;
-        land(s, t, UINT64_MAX);
+        land(s, t, UINT64_MAX, &s->weight.lost);
         s->under_way_bytes -= t->sent - t->acked;
         t->acked = t->sent = next;
         t->size = size;
@@ -264,7 +270,7 @@ void sender_grew(struct sender *s, const char *run, const char *stream, uint64_t
         t->grew_usec = now_usec;
         /* who waits already keeps its place until it has a whole chunk; who is ready keeps its turn */
         turn = t->sent == t->size ||
-               (t->size - t->sent < s->limits.chunk_max && size - t->sent >= s->limits.chunk_max &&
+               (t->size - t->sent < s->chunk_max && size - t->sent >= s->chunk_max &&
                 now_usec - t->fresh_usec < s->limits.coalesce_usec);
         t->size = size;
         if (turn)
@@ -290,7 +296,7 @@ int sender_acked(struct sender *s, const char *run, const char *stream, uint64_t
                         list_remove(&t->turn);
         }
         t->progress_usec = now_usec;
-        land(s, t, next);
+        land(s, t, next, &s->weight.landed);
         if (t->first) {
                 list_remove(&t->pace);
                 list_append(&s->pace, &t->pace);
@@ -350,12 +356,12 @@ static struct stream *head(const struct sender *s) {
 static uint32_t next_size(const struct sender *s, const struct stream *t) {
         uint64_t unsent = t->size - t->sent;
 
-        return unsent < s->limits.chunk_max ? (uint32_t)unsent : s->limits.chunk_max;
+        return unsent < s->chunk_max ? (uint32_t)unsent : s->chunk_max;
 }
 
 /* A chunk is not shortened to fit: the window opens a whole chunk later. */
 static bool fits(const struct sender *s, uint32_t size) {
-        if (s->stalled && s->under_way_chunks > 0)
+        if ((s->stalled || s->held) && s->under_way_chunks > 0)
                 return false;
         return s->under_way_chunks < s->limits.window_chunks &&
                size <= s->limits.window_bytes - s->under_way_bytes;
@@ -420,6 +426,32 @@ int sender_next(struct sender *s, uint64_t now_usec, struct sender_chunk *ret) {
                 .run = t->run, .stream = t->name, .offset = t->sent, .size = size};
         take_off(s, t, size, now_usec);
         return SENDER_CHUNK;
+}
+
+void sender_weighed(struct sender *s, const struct sender_chunk *went, uint64_t weight,
+                    uint64_t now_usec) {
+        struct stream *t = find(s, went->run, went->stream);
+        uint64_t end = went->offset + went->size;
+
+        if (!t || !t->last)
+                return;
+        t->last->weight = weight;
+        s->weight.sent += weight;
+        if (end < t->last->end) {
+                s->under_way_bytes -= t->last->end - end;
+                t->last->end = t->sent = end;
+                t->fresh_usec = 0; /* the rest has waited long enough */
+                take_turn(s, t, now_usec);
+        }
+}
+
+const struct sender_weight *sender_weight(const struct sender *s) {
+        return &s->weight;
+}
+
+void sender_hold(struct sender *s, bool hold, uint32_t chunk_max) {
+        s->held = hold;
+        s->chunk_max = chunk_max < s->limits.chunk_max ? chunk_max : s->limits.chunk_max;
 }
 
 void sender_unreadable(struct sender *s, const char *run, const char *stream) {

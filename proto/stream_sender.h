@@ -36,6 +36,14 @@ struct sender_chunk {
         uint32_t size;
 };
 
+/* What chunks weigh on the wire, since the beginning: see sender_weighed(). */
+struct sender_weight {
+        uint64_t sent;
+        uint64_t landed; /* acknowledged */
+        uint64_t
+                lost; /* nobody will acknowledge it as what it was: rewound, or its stream was closed */
+};
+
 struct sender;
 
 /* @limits members that are 0 take the default. */
@@ -69,6 +77,12 @@ void sender_close_run(struct sender *s, const char *run);
 /* The next chunk, which counts as sent; its names are borrowed until that stream is closed. Returns
  * SENDER_CHUNK or 0 (nothing to send now). */
 int sender_next(struct sender *s, uint64_t now_usec, struct sender_chunk *ret);
+/* The chunk just handed out went out: it weighed so much, and @went may be shorter than it was. */
+void sender_weighed(struct sender *s, const struct sender_chunk *went, uint64_t weight,
+                    uint64_t now_usec);
+const struct sender_weight *sender_weight(const struct sender *s);
+/* No chunk while any is under way (@hold), and none of more than @chunk_max bytes (at most that of the limits). */
+void sender_hold(struct sender *s, bool hold, uint32_t chunk_max);
 /* The chunk just handed out could not be read. It counts as under way: the stream has its turn again when that
  * stalls, or when it grows. */
 void sender_unreadable(struct sender *s, const char *run, const char *stream);

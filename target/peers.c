@@ -3,6 +3,9 @@
  *
  * A peer comes into being by its sync and ends with its presence, its connection or ours. It gets the runs of its own
  * account. Bytes are read from the files when they are sent; nothing is buffered but what the link has taken.
+ *
+ * That is no more than passes in a moment (core/flow.h): once over the way to our server, so that answers do not wait
+ * behind output, and once over the whole way to the peer, whose own link or disk may be the slow one.
  */
 #include "ext/stream.h"
 
@@ -21,11 +24,20 @@
 #define PIECE_SIZE STREAM_CHUNK_MAX
 #define PEERS_OF_ACCOUNT_MAX 8
 
+/* How long what is urgent may wait behind output: in our link, and on the whole way to a peer (with its disk). */
+#define LINK_SLACK_USEC (300 * USEC_PER_MSEC)
+#define PEER_SLACK_USEC (500 * USEC_PER_MSEC)
+#define CHUNK_MIN UINT64_C(1024)
+#define CHUNK_TRIES 3
+#define RATIO_ONE UINT64_C(256) /* of raw bytes to bytes on the wire */
+
 struct peer {
         struct list link;
         char full[JID_SIZE];
         char bare[JID_SIZE];
         struct sender *sender;
+        struct flow flow;
+        uint64_t ratio; /* raw bytes to a wire byte of late, in RATIO_ONE */
 };
 
 static struct peer *peer_at(const struct list *l) {
@@ -115,9 +127,29 @@ static int peer_new(struct target *t, const char *from, struct peer **ret) {
         r = sender_new(&p->sender, NULL);
         if (r < 0)
                 return r;
+        flow_init(&p->flow, PEER_SLACK_USEC);
+        p->ratio = RATIO_ONE * 3 / 4; /* base64 */
         list_append(&t->peers, &p->link);
         *ret = TAKE(p);
         return 0;
+}
+
+void peers_connected(struct target *t) {
+        flow_init(&t->flow, LINK_SLACK_USEC);
+}
+
+static void look_at_link(struct target *t) {
+        struct link_backlog b;
+
+        link_backlog(t->link, &b);
+        flow_counted(&t->flow, b.sent, b.sent > b.waiting ? b.sent - b.waiting : 0, 0,
+                     target_now());
+}
+
+static void look_at_peer(struct peer *p) {
+        const struct sender_weight *w = sender_weight(p->sender);
+
+        flow_counted(&p->flow, w->sent, w->landed, w->lost, target_now());
 }
 
 static int open_at(struct peer *p, const char *run, const char *stream, uint64_t next,
@@ -293,6 +325,7 @@ void peers_acked(struct target *t, const char *from, const struct stream_ack *m)
                 return;
         r = m->again ? sender_rewind(p->sender, m->run, m->stream, m->next, target_now())
                      : sender_acked(p->sender, m->run, m->stream, m->next, target_now());
+        look_at_peer(p);
         if (r == SENDER_BAD_ACK)
                 log_warning("run %s: %s acknowledges %ju bytes of %s, more than there are", m->run,
                             from, (uintmax_t)m->next, m->stream);
@@ -327,13 +360,15 @@ enum {
         CHUNK_UNREADABLE = 1, /* left out */
 };
 
-/* Appends one chunk. Returns 0, CHUNK_UNREADABLE or -ENOMEM. */
-static int put_chunk(struct target *t, struct xml_writer *w, const struct sender_chunk *c) {
-        struct stream_chunk chunk = {
-                .run = c->run, .stream = c->stream, .offset = c->offset, .size = c->size};
+/*
+ * Appends one chunk: of @c what weighs about @piece, for which @c is shortened when it does not compress as what
+ * came before. Returns 0, CHUNK_UNREADABLE or -ENOMEM.
+ */
+static int put_chunk(struct target *t, struct xml_writer *w, struct sender_chunk *c,
+                     uint64_t piece) {
+        struct stream_chunk chunk = {.run = c->run, .stream = c->stream, .offset = c->offset};
         enum codec_kind kind = CODEC_RAW;
         ssize_t n = rundir_read(t->rundir, c->run, c->stream, c->offset, t->piece, c->size);
-        int r;
 
         if (n != (ssize_t)c->size) {
                 log_error("run %s: cannot read %u bytes of %s at %ju: %s; trying again", c->run,
@@ -341,12 +376,45 @@ static int put_chunk(struct target *t, struct xml_writer *w, const struct sender
                           n < 0 ? strerror((int)-n) : "the file is shorter than it was");
                 return CHUNK_UNREADABLE;
         }
-        r = codec_pack(t->codec, (struct bytes){.data = t->piece, .size = c->size}, &kind,
-                       &chunk.data);
-        if (r < 0)
-                return r;
+        for (unsigned tries = 0; tries < CHUNK_TRIES; tries++) {
+                uint64_t size = c->size;
+                int r = codec_pack(t->codec, (struct bytes){.data = t->piece, .size = c->size},
+                                   &kind, &chunk.data);
+
+                if (r < 0)
+                        return r;
+                if (chunk.data.size <= piece || size <= CHUNK_MIN)
+                        break;
+                size = size * piece / 2 / chunk.data.size;
+                c->size = (uint32_t)(size > CHUNK_MIN ? size : CHUNK_MIN);
+        }
+        chunk.size = c->size;
         chunk.codec = (int)kind;
         return fields_write(&stream_chunk_element, &chunk, w);
+}
+
+static uint64_t less(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+
+/* What is sent at a time to @p now. */
+static uint64_t piece_of(const struct target *t, const struct peer *p) {
+        return less(flow_piece(&t->flow), flow_piece(&p->flow));
+}
+
+/* Tells the sender of @p what the way to it takes. */
+static void pace(const struct target *t, struct peer *p) {
+        uint64_t raw = piece_of(t, p) * p->ratio / RATIO_ONE;
+
+        sender_hold(p->sender, !flow_open(&p->flow),
+                    (uint32_t)less(raw > CHUNK_MIN ? raw : CHUNK_MIN, PIECE_SIZE));
+}
+
+static void went(struct peer *p, const struct sender_chunk *c, uint64_t weight) {
+        sender_weighed(p->sender, c, weight, target_now());
+        look_at_peer(p);
+        if (c->size >= CHUNK_MIN && weight > 0)
+                p->ratio = (p->ratio * 3 + c->size * RATIO_ONE / weight) / 4;
 }
 
 /*
@@ -354,25 +422,33 @@ static int put_chunk(struct target *t, struct xml_writer *w, const struct sender
  * tried again when nothing was heard of it for long; other streams go on meanwhile.
  */
 static bool send_message(struct target *t, struct peer *p, uint64_t now_usec) {
+        uint64_t piece = piece_of(t, p);
         struct sender_chunk c;
         struct xml_writer w;
-        size_t raw = 0;
+        size_t raw = 0, begin = 0;
         bool more = false;
         int r;
 
-        while (raw < MESSAGE_RAW_MAX && sender_next(p->sender, now_usec, &c) == SENDER_CHUNK) {
+        pace(t, p);
+        while (raw < MESSAGE_RAW_MAX && t->out.len < piece &&
+               sender_next(p->sender, now_usec, &c) == SENDER_CHUNK) {
                 more = true;
                 if (raw == 0) {
                         xml_writer_init(&w, &t->out);
                         xml_begin(&w, "message", NULL);
                         xml_put(&w, "to", p->full);
                         xml_put(&w, "type", "headline");
+                        begin = 0;
                 }
-                r = c.size <= PIECE_SIZE ? put_chunk(t, &w, &c) : -EMSGSIZE;
-                if (r == 0)
+                r = c.size <= PIECE_SIZE ? put_chunk(t, &w, &c, piece) : -EMSGSIZE;
+                if (r == 0) {
                         raw += c.size;
-                else if (raw == 0)
+                        went(p, &c, t->out.len - begin);
+                        begin = t->out.len;
+                        pace(t, p);
+                } else if (raw == 0) {
                         buf_clear(&t->out);
+                }
                 if (r == CHUNK_UNREADABLE)
                         sender_unreadable(p->sender, c.run, c.stream);
                 if (r < 0)
@@ -381,8 +457,13 @@ static bool send_message(struct target *t, struct peer *p, uint64_t now_usec) {
         if (raw > 0) {
                 xml_end(&w);
                 target_send(t);
+                look_at_link(t);
         }
         return more;
+}
+
+static bool link_open(const struct target *t) {
+        return !link_full(t->link) && flow_open(&t->flow);
 }
 
 bool peers_pump(struct target *t, uint64_t now_usec) {
@@ -395,10 +476,11 @@ bool peers_pump(struct target *t, uint64_t now_usec) {
                 if (!t->piece)
                         return false;
         }
+        look_at_link(t);
         while (more) {
                 more = false;
                 list_foreach (at, &t->peers) {
-                        if (link_full(t->link))
+                        if (!link_open(t))
                                 return sent;
                         more |= send_message(t, peer_at(at), now_usec);
                 }
@@ -410,11 +492,12 @@ bool peers_pump(struct target *t, uint64_t now_usec) {
 uint64_t peers_deadline(const struct target *t, uint64_t now_usec) {
         uint64_t min = USEC_NEVER;
 
-        if (link_online(t->link) && !link_full(t->link))
-                list_foreach (at, &t->peers) {
-                        uint64_t at_usec = sender_deadline(peer_at(at)->sender, now_usec);
-                        if (at_usec < min)
-                                min = at_usec;
-                }
+        if (!link_online(t->link) || link_full(t->link))
+                return min;
+        list_foreach (at, &t->peers)
+                min = less(min, sender_deadline(peer_at(at)->sender, now_usec));
+        /* the kernel does not say when it has sent something */
+        if (min != USEC_NEVER && !flow_open(&t->flow) && min < now_usec + flow_wait_usec(&t->flow))
+                min = now_usec + flow_wait_usec(&t->flow);
         return min;
 }

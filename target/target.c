@@ -53,6 +53,7 @@ static void on_online(void *userdata, const char *full_jid) {
         if (id_new(t->sid) < 0)
                 log_error("no random bytes: this connection keeps the name of the last one");
         log_info("online as %s", full_jid);
+        peers_connected(t);
         announce_connected(t);
         target_kick(t);
 }

@@ -18,6 +18,7 @@
 #include "proto/ext.h"
 #include "proto/link/link.h"
 #include "target/config.h"
+#include "target/core/flow.h"
 #include "target/core/lease.h"
 #include "target/core/pace.h"
 #include "target/core/power.h"
@@ -81,6 +82,7 @@ struct target {
         struct link *link;
         struct codec *codec;
         struct list peers;
+        struct flow flow; /* of the connection */
         struct announce announce;
         struct going going;
         struct duty duty;
@@ -144,6 +146,7 @@ uint64_t work_events_size(struct target *t, const struct runq_run *run);
 void run_refuse_lost(struct target *t, const char *to, const char *run);
 
 /* peers.c: streams to controllers. */
+void peers_connected(struct target *t);
 int peers_sync(struct target *t, const char *from, const struct stream_sync *m);
 void peers_acked(struct target *t, const char *from, const struct stream_ack *m);
 void peers_done(struct target *t, const char *from, const char *run);

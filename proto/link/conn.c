@@ -90,8 +90,11 @@ struct conn {
 
         struct sm sm;
         struct buf out;
-        size_t out_done; /* bytes of `out` that the library has */
-        bool choked;     /* `out` passed FULL_SIZE, and `drained` is due */
+        size_t out_done;           /* bytes of `out` that the library has */
+        bool choked;               /* `out` passed FULL_SIZE, and `drained` is due */
+        uint64_t queued;           /* bytes that `out` was given, ever */
+        size_t pieces[PIECES_MAX]; /* ring: sizes of what the library was given last */
+        size_t n_pieces;           /* ever */
 };
 
 /* Two of libstrophe's callbacks are given no userdata and no way to attach some: the connection that is calling
@@ -243,6 +246,7 @@ static int queue(struct conn *c, const char *text, size_t len) {
         r = buf_append(&c->out, text, len);
         if (r < 0)
                 return r;
+        c->queued += len;
         if (pending(c) > FULL_SIZE)
                 c->choked = true;
         trace_text(c, LINK_OUT, text, len);
@@ -286,6 +290,7 @@ static void feed(struct conn *c) {
 
                 xmpp_send_raw(c->xmpp, c->out.data + c->out_done, n);
                 c->out_done += n;
+                c->pieces[c->n_pieces++ % PIECES_MAX] = n;
         }
         if (pending(c) > 0)
                 return;
@@ -745,6 +750,17 @@ bool conn_online(const struct conn *c) {
 
 bool conn_full(const struct conn *c) {
         return pending(c) > FULL_SIZE;
+}
+
+void conn_backlog(const struct conn *c, struct link_backlog *ret) {
+        int in_library = c->phase == PHASE_ONLINE ? xmpp_conn_send_queue_len(c->xmpp) : 0;
+        int in_kernel = 0;
+
+        ioctl(c->fd, SIOCOUTQ, &in_kernel);
+        *ret = (struct link_backlog){.sent = c->queued,
+                                     .waiting = pending(c) + (uint64_t)in_kernel};
+        for (size_t i = 0; i < PIECES_MAX && i < (size_t)in_library && i < c->n_pieces; i++)
+                ret->waiting += c->pieces[(c->n_pieces - 1 - i) % PIECES_MAX];
 }
 
 uint64_t conn_heard_usec(const struct conn *c) {

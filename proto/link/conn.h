@@ -47,6 +47,7 @@ int conn_send(struct conn *c, const char *text, size_t len);
 void conn_close(struct conn *c);
 bool conn_online(const struct conn *c);
 bool conn_full(const struct conn *c);
+void conn_backlog(const struct conn *c, struct link_backlog *ret);
 uint64_t conn_heard_usec(const struct conn *c);
 const char *conn_full_jid(const struct conn *c);
 void conn_set_trace(struct conn *c, bool on);

@@ -420,6 +420,12 @@ bool link_full(const struct link *l) {
         return l->conn && conn_full(l->conn);
 }
 
+void link_backlog(const struct link *l, struct link_backlog *ret) {
+        *ret = (struct link_backlog){0};
+        if (l->conn)
+                conn_backlog(l->conn, ret);
+}
+
 uint64_t link_heard_usec(const struct link *l) {
         return l->conn ? conn_heard_usec(l->conn) : l->heard_usec;
 }

@@ -85,6 +85,13 @@ int link_send(struct link *l, const char *text, size_t len);
 bool link_online(const struct link *l);
 /* More than 1 MiB waits to be written: bulk senders wait for `drained`. */
 bool link_full(const struct link *l);
+/* Of this connection; zeros while offline. */
+struct link_backlog {
+        uint64_t sent; /* bytes given to link_send(), and a few of its own */
+        uint64_t
+                waiting; /* of them: here, in the library and in the kernel, until the server's kernel has them */
+};
+void link_backlog(const struct link *l, struct link_backlog *ret);
 /* When anything was last heard from the server; monotonic. */
 uint64_t link_heard_usec(const struct link *l);
 /* "" while offline. */

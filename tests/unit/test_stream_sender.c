@@ -177,6 +177,86 @@ static void a_window_below_a_chunk_still_moves(void **state) {
         check_next(s, T0, "1.out", 10, 10);
 }
 
+static void check_weight(const struct sender *s, uint64_t sent, uint64_t landed, uint64_t lost) {
+        const struct sender_weight *w = sender_weight(s);
+
+        assert_int_equal(w->sent, sent);
+        assert_int_equal(w->landed, landed);
+        assert_int_equal(w->lost, lost);
+}
+
+static void counts_what_chunks_weigh(void **state) {
+        CLEANUP(sender_free) struct sender *s = make(1000, 10, 100);
+        struct sender_chunk c;
+
+        (void)state;
+        assert_int_equal(sender_open(s, "r1", "1.out", 0, 1000), 0);
+        for (unsigned i = 0; i < 4; i++) {
+                assert_int_equal(sender_next(s, T0, &c), SENDER_CHUNK);
+                sender_weighed(s, &c, 50 + i, T0);
+        }
+        check_weight(s, 206, 0, 0);
+        /* a part of a chunk has not landed */
+        assert_int_equal(sender_acked(s, "r1", "1.out", 199, T0), 0);
+        check_weight(s, 206, 50, 0);
+        assert_int_equal(sender_acked(s, "r1", "1.out", 200, T0), 0);
+        check_weight(s, 206, 101, 0);
+        assert_int_equal(sender_rewind(s, "r1", "1.out", 200, T0), 0);
+        check_weight(s, 206, 101, 105);
+        check_next(s, T0, "1.out", 200, 100);
+        sender_close(s, "r1", "1.out");
+        check_weight(s, 206, 101, 105);
+        /* closed meanwhile: nobody's */
+        sender_weighed(s, &(struct sender_chunk){.run = "r1", .stream = "1.out", .size = 9}, 7, T0);
+        check_weight(s, 206, 101, 105);
+}
+
+static void a_chunk_may_go_out_shorter(void **state) {
+        CLEANUP(sender_free) struct sender *s = make(300, 10, 100);
+        struct sender_chunk c;
+
+        (void)state;
+        assert_int_equal(sender_open(s, "r1", "1.out", 0, 150), 0);
+        assert_int_equal(sender_next(s, T0, &c), SENDER_CHUNK);
+        c.size = 30;
+        sender_weighed(s, &c, 40, T0);
+        /* the rest does not wait for company, and the window has what was not sent */
+        check_next(s, T0, "1.out", 30, 100);
+        check_next(s, T0, "1.out", 130, 20);
+        assert_int_equal(sender_acked(s, "r1", "1.out", 30, T0), 0);
+        check_weight(s, 40, 40, 0);
+        assert_int_equal(sender_acked(s, "r1", "1.out", 150, T0), 0);
+        assert_true(sender_drained(s, "r1", "1.out"));
+        /* the last bytes too */
+        sender_grew(s, "r1", "1.out", 160, T0);
+        assert_int_equal(sender_next(s, T0, &c), SENDER_CHUNK);
+        c.size = 1;
+        sender_weighed(s, &c, 10, T0);
+        check_next(s, T0, "1.out", 151, 9);
+        check_nothing(s, T0);
+}
+
+static void held_it_sends_one_at_a_time(void **state) {
+        CLEANUP(sender_free) struct sender *s = make(1000, 10, 100);
+
+        (void)state;
+        assert_int_equal(sender_open(s, "r1", "1.out", 0, 1000), 0);
+        sender_hold(s, true, 1000);
+        check_next(s, T0, "1.out", 0, 100);
+        check_nothing(s, T0);
+        /* asking again would not help */
+        assert_int_equal(sender_deadline(s, T0), T0 + 20 * USEC_PER_SEC);
+        sender_hold(s, false, 40);
+        assert_int_equal(sender_deadline(s, T0), T0);
+        check_next(s, T0, "1.out", 100, 40);
+        check_next(s, T0, "1.out", 140, 40);
+        sender_hold(s, true, 100);
+        check_nothing(s, T0);
+        assert_int_equal(sender_acked(s, "r1", "1.out", 180, T0), 0);
+        check_next(s, T0, "1.out", 180, 100);
+        check_nothing(s, T0);
+}
+
 static void streams_take_turns(void **state) {
         CLEANUP(sender_free) struct sender *s = make(100000, 100, 100);
 
@@ -789,6 +869,9 @@ int main(void) {
                 cmocka_unit_test(window_in_bytes),
                 cmocka_unit_test(window_in_chunks),
                 cmocka_unit_test(a_window_below_a_chunk_still_moves),
+                cmocka_unit_test(counts_what_chunks_weigh),
+                cmocka_unit_test(a_chunk_may_go_out_shorter),
+                cmocka_unit_test(held_it_sends_one_at_a_time),
                 cmocka_unit_test(streams_take_turns),
                 cmocka_unit_test(trickles_wait_for_company),
                 cmocka_unit_test(the_longest_waiting_goes_first),
