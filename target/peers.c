@@ -26,7 +26,7 @@
 
 /* How long what is urgent may wait behind output: in our link, and on the whole way to a peer (with its disk). */
 #define LINK_SLACK_USEC (300 * USEC_PER_MSEC)
-#define PEER_SLACK_USEC (500 * USEC_PER_MSEC)
+#define PEER_SLACK_USEC (400 * USEC_PER_MSEC)
 #define CHUNK_MIN UINT64_C(1024)
 #define CHUNK_TRIES 3
 #define RATIO_ONE UINT64_C(256) /* of raw bytes to bytes on the wire */

@@ -4,13 +4,17 @@
 
 #define PIECE_MIN UINT64_C(1536) /* below that the envelope is most of it */
 #define PIECE_MAX (UINT64_C(96) << 10)
-/* What was measured before so long a silence may be another network's. */
-#define MEMORY_USEC (10 * USEC_PER_SEC)
+/* What was measured before so long a silence is not believed: it takes no time on a fast path to measure again. */
+#define MEMORY_USEC (200 * USEC_PER_MSEC)
 #define LOOK_MIN_USEC USEC_PER_MSEC
 #define LOOK_MAX_USEC (20 * USEC_PER_MSEC)
 
 void flow_init(struct flow *f, uint64_t slack_usec) {
         *f = (struct flow){.slack_usec = slack_usec, .window = FLOW_START, .base_usec = USEC_NEVER};
+}
+
+static uint64_t larger(uint64_t a, uint64_t b) {
+        return a > b ? a : b;
 }
 
 static uint64_t under_way(const struct flow *f) {
@@ -19,7 +23,7 @@ static uint64_t under_way(const struct flow *f) {
 
 /* The mark has landed, @bytes since it was put. */
 static void reached(struct flow *f, uint64_t bytes, uint64_t took_usec) {
-        uint64_t wanted, half = f->window / 2, more = f->window + bytes;
+        uint64_t wanted, half = f->window / 2, more = f->window + bytes / 2;
 
         if (took_usec == 0)
                 took_usec = 1;
@@ -28,22 +32,21 @@ static void reached(struct flow *f, uint64_t bytes, uint64_t took_usec) {
                 f->base_usec = took_usec;
         wanted = f->rate * (f->base_usec + f->slack_usec) / USEC_PER_SEC;
         /* hardly anything queued: what goes at a time may be too coarse to show the rate */
-        if (f->filled && took_usec <= f->base_usec + f->slack_usec / 2 && wanted < more)
-                wanted = more;
-        if (wanted >= f->window) {
-                /* who was never in the way says nothing about a wider one */
-                if (!f->filled)
-                        return;
+        if (f->filled && took_usec <= f->base_usec + f->slack_usec / 2)
+                wanted = larger(wanted, more);
+        if (!f->filled && took_usec <= f->base_usec + 2 * f->slack_usec) {
+                /* a width that nobody needs would only be filled at the moment the path gets slow */
+                if (f->window > larger(2 * f->peak, FLOW_START))
+                        f->window = larger(half, larger(2 * f->peak, FLOW_START));
+        } else if (wanted >= f->window) {
                 f->window = wanted < more ? wanted : more;
                 if (f->window > FLOW_CEILING)
                         f->window = FLOW_CEILING;
-        } else if (f->filled || took_usec > f->base_usec + 2 * f->slack_usec) {
+        } else {
                 /* so little waits for nothing: the path itself takes so long now */
                 if (f->window == FLOW_FLOOR && took_usec > f->base_usec)
                         f->base_usec = took_usec;
-                f->window = wanted > half ? wanted : half;
-                if (f->window < FLOW_FLOOR)
-                        f->window = FLOW_FLOOR;
+                f->window = larger(larger(wanted, half), FLOW_FLOOR);
         }
 }
 
@@ -60,21 +63,24 @@ void flow_counted(struct flow *f, uint64_t sent, uint64_t landed, uint64_t lost,
                 f->marked = false;
                 reached(f, landed - f->mark_landed, now_usec - f->mark_usec);
         }
-        if (grew && idle && now_usec - f->sent_usec > MEMORY_USEC && f->window > FLOW_START)
+        if (grew && idle && now_usec - f->busy_usec > MEMORY_USEC && f->window > FLOW_START)
                 f->window = FLOW_START;
+        if (grew || !idle)
+                f->busy_usec = now_usec;
         f->sent = sent > landed + lost ? sent : landed + lost;
         f->landed = landed;
         f->lost = lost;
         if (grew) {
-                f->sent_usec = now_usec;
                 if (!f->marked && under_way(f) > 0) {
                         f->marked = true;
                         f->filled = false;
+                        f->peak = 0;
                         f->mark_usec = now_usec;
                         f->mark_sent = f->sent;
                         f->mark_landed = landed;
                 }
         }
+        f->peak = larger(f->peak, under_way(f));
         if (!flow_open(f))
                 f->filled = true;
 }

@@ -3,8 +3,8 @@
  *
  * A mark is put on what is sent. When it has landed, the time it took and what landed meanwhile give the rate of the
  * path; the window is that rate times (the shortest such time + a slack). So the path stays full, and what is sent
- * now waits for no longer than the slack. The window grows by no more than has landed and shrinks to no less than its
- * half at each mark: what a path lets through for free in a burst misleads it by no more than that.
+ * now waits for no longer than the slack. The window grows by half of what has landed and shrinks to its
+ * half, at most, at each mark: what a path lets through for free in a burst misleads it by no more than that.
  *
  * Pure: counts and times are arguments. Which bytes are counted, and how it is known that they landed, is the caller's.
  */
@@ -25,9 +25,10 @@ struct flow {
         uint64_t sent;      /* since the beginning, as the two below */
         uint64_t landed;
         uint64_t lost;
-        uint64_t sent_usec; /* when something was sent last */
+        uint64_t busy_usec; /* when something was under way last */
         bool marked;
         bool filled;          /* since the mark the window was in the way */
+        uint64_t peak;        /* of what was under way since the mark */
         uint64_t mark_usec;   /* when it was put, */
         uint64_t mark_sent;   /* behind which byte, */
         uint64_t mark_landed; /* and what had landed then */

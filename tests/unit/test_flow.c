@@ -165,6 +165,24 @@ static void who_sends_little_is_never_held(void **state) {
         assert_true(p.flow.window >= FLOW_START);
 }
 
+/* Who sends less than the path can take leaves it no queue when that gets slow all at once. */
+static void what_is_not_needed_is_given_up(void **state) {
+        static struct path p;
+
+        (void)state;
+        path_init(&p, 10000000, 4096, 1000);
+        path_run(&p, 2 * USEC_PER_SEC, 1000, 0);
+        assert_true(p.flow.window > 500000);
+        path_run(&p, 3 * USEC_PER_SEC, 1000, 400000);
+        assert_in_range(p.flow.window, FLOW_START, 65536);
+        p.rate = 32000;
+        path_run(&p, 3 * USEC_PER_SEC, 1000, 400000);
+        assert_in_range(p.worst_usec, 1, 2000000);
+        path_run(&p, 10 * USEC_PER_SEC, 1000, 400000);
+        path_run(&p, 10 * USEC_PER_SEC, 1000, 400000);
+        assert_in_range(p.worst_usec, 1, 700000);
+}
+
 static void nothing_lands_and_it_stays_shut(void **state) {
         static struct path p;
         uint64_t sent;
@@ -199,7 +217,7 @@ static void after_a_long_silence_it_begins_anew(void **state) {
         for (int i = 0; i < 1000; i++)
                 path_turn(&p, 1000);
         assert_int_equal(p.landed, p.sent);
-        p.now += 11 * USEC_PER_SEC;
+        p.now += 2 * USEC_PER_SEC;
         p.sent += 100;
         path_counts(&p);
         assert_int_equal(p.flow.window, FLOW_START);
@@ -226,6 +244,7 @@ int main(void) {
                 cmocka_unit_test(it_follows_the_path_down_and_up),
                 cmocka_unit_test(a_long_way_is_no_queue),
                 cmocka_unit_test(who_sends_little_is_never_held),
+                cmocka_unit_test(what_is_not_needed_is_given_up),
                 cmocka_unit_test(nothing_lands_and_it_stays_shut),
                 cmocka_unit_test(after_a_long_silence_it_begins_anew),
                 cmocka_unit_test(counts_may_step_back),
