@@ -1,6 +1,7 @@
 """deploy/try: comes up, survives what happens to scratch labs, and leaves nothing behind."""
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -102,6 +103,53 @@ def test_buttons(scratch):
     assert scratch("off", "pc9").returncode != 0
 
 
+def check_chaos(said):
+    assert said.returncode == 0, said.stdout + said.stderr
+    rows = [line for line in said.stdout.splitlines() if re.match(r" +[0-9]+ s ", line)]
+    for what in ("kill -9 rota-target on pc1", "kill -9 rota-controller", "pc3's cable is pulled", "cable is back",
+                 "kill -9 of the server", "of server, controller and the rota-target of pc2, at once"):
+        assert any(what in row for row in rows), f"{what}\n{said.stdout}"
+    assert rows[-1].split()[2:5] == ["900"] * 3, rows[-1]
+    assert len(rows) > 20, "each second has a line"
+    assert len(re.findall(r"^  pc[123] .* equal   0 lost   0 doubled   longest silence", said.stdout, re.M)) == 3
+    assert re.search(r"SHA-256 equal on all three, 0 lost, 0 doubled, longest silence [0-9.]+ s", said.stdout)
+    assert "deploy/try chaos" in said.stdout.partition("Type next")[2]
+
+
+def test_chaos(scratch):
+    """Starts the lab itself; root's cable is a network link, which is gone after it."""
+    check_chaos(scratch("chaos"))
+    assert scratch("rota", "runs").stdout.count("passed") >= 3
+    assert not re.search(r"rota-try[0-9]+", (Path("/proc/net/dev")).read_text())
+    assert scratch("status").returncode == 0
+
+
+@pytest.mark.parametrize("what, result", [
+    ("1 pc1@lab.example\n2 pc1@lab.example\n3 pc1@lab.example\n", "equal   0 lost   0 doubled"),
+    ("1 pc1@lab.example\n3 pc1@lab.example\n", "DIFFERENT   1 lost   0 doubled"),
+    ("1 pc1@lab.example\n2 pc1@lab.example\n2 pc1@lab.example\n3 pc1@lab.example\n",
+     "DIFFERENT   0 lost   1 doubled"),
+    ("1 pc1@lab.example\n2 pc1@lab.example\n3 pc2@lab.example\n", "DIFFERENT   1 lost   0 doubled"),
+])
+def test_chaos_counts_what_is_wrong(tmp_path, what, result):
+    work = tmp_path / "pc1/state/runs/r1/work"
+    work.mkdir(parents=True)
+    (tmp_path / "chaos").mkdir()
+    (work / "told").write_text("".join(f"{n} pc1@lab.example\n" for n in (1, 2, 3)))
+    (work / "told.sha256").write_text(subprocess.run(["sha256sum"], stdin=open(work / "told", "rb"), text=True,
+                                                     stdout=subprocess.PIPE, check=True).stdout)
+    (tmp_path / "chaos/pc1.seen").write_text(what)
+    done = subprocess.run(["bash", "-ec", """
+        dir=$1 domain=lab.example pcs=(pc1); . "$2"
+        say() { echo "$*"; }; rota() { cat "$dir/chaos/pc1.seen"; }
+        run[pc1]=r1 silence[pc1]=1500 chaos_count=3
+        account_all""", "bash", tmp_path, TOP / "deploy/lab/chaos"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
+    assert result in done.stdout, done.stdout
+    assert done.returncode == (0 if result.startswith("equal") else 1), done.stdout
+    assert "longest silence 1.5 s" in done.stdout
+
+
 def test_usage(scratch):
     assert scratch("sing").returncode == 2
     assert scratch("--server", "openfire").returncode == 1
@@ -129,6 +177,7 @@ def test_as_an_ordinary_user(kind):
     try:
         first = lab("--server", kind, deadline=600)
         assert first.returncode == 0, first.stderr + first.stdout
+        check_chaos(lab("chaos"))
         owners = {os.stat(f"/proc/{pid}").st_uid for pid in lab.processes()}
         assert owners == {nobody.pw_uid}
     finally:
