@@ -1,0 +1,604 @@
+#include "tests/sim/truth.h"
+
+#include "proto/events.h"
+#include "proto/json.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define NONCES_MAX 256
+
+struct nonce {
+        char text[72];
+        const struct proc *proc; /* the daemon that gave it */
+        char full[128];          /* on this connection */
+        uint64_t at_usec;
+        bool used;
+};
+
+/* There is one truth, as there is one world. */
+static struct {
+        struct machine *controller;
+        struct machine *targets[MACHINES_MAX];
+        size_t n_targets;
+        bool disk_trouble[MACHINES_MAX];
+        struct truth_run runs[RUNS_MAX];
+        size_t n_runs;
+        struct nonce nonces[NONCES_MAX];
+        size_t n_nonces;
+        /* a reboot that was granted and not carried out yet, of each target */
+        struct {
+                const struct proc *proc;
+                uint64_t asked_usec, granted_usec;
+                char nonce[72];
+                bool draining, open;
+        } grants[MACHINES_MAX];
+} truth;
+
+void truth_start(struct machine *controller, struct machine *const *targets, size_t n_targets) {
+        memset(&truth, 0, sizeof(truth));
+        truth.controller = controller;
+        memcpy(truth.targets, targets, n_targets * sizeof(*targets));
+        truth.n_targets = n_targets;
+}
+
+static size_t index_of(const struct machine *m) {
+        for (size_t i = 0; i < truth.n_targets; i++)
+                if (truth.targets[i] == m)
+                        return i;
+        return SIZE_MAX;
+}
+
+static struct truth_run *find(const char *id) {
+        for (size_t i = 0; i < truth.n_runs; i++)
+                if (strcmp(truth.runs[i].id, id) == 0)
+                        return &truth.runs[i];
+        return NULL;
+}
+
+struct truth_run *truth_run_of(const char *id) {
+        struct truth_run *r = find(id);
+
+        if (r)
+                return r;
+        if (truth.n_runs == RUNS_MAX)
+                abort();
+        r = &truth.runs[truth.n_runs++];
+        snprintf(r->id, sizeof(r->id), "%s", id);
+        world_count(TALLY_RUNS, 1);
+        return r;
+}
+
+size_t truth_count(void) {
+        return truth.n_runs;
+}
+
+struct truth_run *truth_at(size_t i) {
+        return &truth.runs[i];
+}
+
+void truth_disk_trouble(struct machine *m) {
+        size_t i = index_of(m);
+
+        if (i != SIZE_MAX)
+                truth.disk_trouble[i] = true;
+}
+
+bool truth_disk_was_troubled(const struct machine *m) {
+        size_t i = index_of(m);
+
+        return i != SIZE_MAX && truth.disk_trouble[i];
+}
+
+/* ---- files ---- */
+
+static struct node *run_file(struct machine *m, const char *id, const char *name) {
+        char path[256];
+
+        snprintf(path, sizeof(path), "/state/runs/%.70s/%.40s", id, name);
+        return disk_find(m->disk, NULL, path);
+}
+
+struct story {
+        unsigned accepted, started[STEPS_MAX + 1], stepped[STEPS_MAX + 1], ended;
+        enum verdict verdicts[STEPS_MAX + 1], verdict;
+        uint64_t sizes[STEPS_MAX + 1];
+        bool torn;
+};
+
+/* What a journal tells. */
+static void read_story(const char *text, size_t len, struct story *ret) {
+        CLEANUP(arena_done) struct arena arena = {0};
+
+        *ret = (struct story){0};
+        while (len > 0) {
+                const char *end = memchr(text, '\n', len);
+                struct event e = {0};
+
+                if (!end || event_read(text, (size_t)(end - text), &arena, &e) != 0) {
+                        ret->torn = true;
+                        return;
+                }
+                len -= (size_t)(end - text) + 1;
+                text = end + 1;
+                if (e.step > STEPS_MAX)
+                        continue;
+                switch (e.kind) {
+                case EVENT_ACCEPTED:
+                        ret->accepted++;
+                        break;
+                case EVENT_STARTED:
+                        ret->started[e.step]++;
+                        break;
+                case EVENT_STEPPED:
+                        ret->stepped[e.step]++;
+                        ret->verdicts[e.step] = e.verdict;
+                        ret->sizes[e.step] = e.n_streams > 0 ? e.streams[0].size : 0;
+                        break;
+                case EVENT_CANCEL:
+                        break;
+                case EVENT_ENDED:
+                        ret->ended++;
+                        ret->verdict = e.verdict;
+                        break;
+                }
+        }
+}
+
+/* ---- programs ---- */
+
+static void excuse_open_runs(struct machine *m) {
+        for (size_t i = 0; i < truth.n_runs; i++) {
+                struct truth_run *r = &truth.runs[i];
+                struct node *events = run_file(m, r->id, "events");
+                struct story s;
+
+                if (!events)
+                        continue;
+                read_story((const char *)events->data, events->size, &s);
+                for (size_t k = 0; k <= STEPS_MAX; k++)
+                        if (s.ended == 0 && s.started[k] > 0)
+                                r->excused = true;
+                for (size_t k = 0; k < r->n_launches; k++)
+                        r->streams[r->launches[k].number].cut = true;
+        }
+}
+
+void truth_power_cut(struct machine *m) {
+        if (index_of(m) != SIZE_MAX)
+                excuse_open_runs(m);
+}
+
+void truth_rebooted(struct machine *m) {
+        size_t i = index_of(m);
+
+        world_count(TALLY_REBOOTS_DONE, 1);
+        truth_power_cut(m);
+        if (i != SIZE_MAX)
+                truth.grants[i].open = false;
+}
+
+void truth_proc_died(struct proc *p) {
+        if (p->part == PART_STEP && p->status >= 128 && p->argc > 1) {
+                const char *slash = strrchr(p->argv[1], '/');
+                struct truth_run *r = slash ? find(slash + 1) : NULL;
+
+                if (r)
+                        r->excused = true;
+        }
+}
+
+struct truth_launch *truth_launched(struct proc *step) {
+        struct machine *m = step->machine;
+        const char *slash = strrchr(step->argv[1], '/');
+        unsigned number = (unsigned)strtoul(step->argv[2], NULL, 10);
+        struct truth_run *r = truth_run_of(slash ? slash + 1 : step->argv[1]);
+        struct node *events = run_file(m, r->id, "events");
+        struct truth_launch *l;
+        struct story s = {0};
+
+        world_count(TALLY_LAUNCHES, 1);
+        if (number > STEPS_MAX || r->n_launches == LAUNCHES_MAX)
+                abort();
+        if (events)
+                read_story((const char *)events->safe, file_safe_size(events), &s);
+        if (s.started[number] == 0)
+                world_wrong("announced", "run %s: step %u runs, and no durable event says so", r->id, number);
+        for (unsigned k = 1; k < number; k++)
+                if (s.stepped[k] != 1 || s.verdicts[k] != VERDICT_PASSED)
+                        world_wrong("order", "run %s: step %u runs, and step %u has not passed", r->id, number, k);
+        if (s.ended > 0 || s.stepped[number] > 0)
+                world_wrong("once", "run %s: step %u runs after its end", r->id, number);
+        if (r->machine && r->machine != m)
+                world_wrong("once", "run %s runs on two machines", r->id);
+        for (size_t i = 0; i < r->n_launches; i++)
+                if (r->launches[i].number == number)
+                        world_wrong("once", "run %s: step %u is executed a second time", r->id, number);
+        r->machine = m;
+        l = &r->launches[r->n_launches++];
+        *l = (struct truth_launch){
+                .run = r, .step = step, .number = number, .boot = m->generation, .at_usec = world->now};
+        return l;
+}
+
+void truth_printed(struct truth_launch *l, const uint8_t *data, size_t size) {
+        (void)data;
+        l->printed += size;
+        world_count(TALLY_BYTES, size);
+}
+
+void truth_program_ended(struct truth_launch *l, int status) {
+        l->ended = true;
+        l->status = status;
+}
+
+void truth_wrote(struct proc *p, const struct node *n, uint64_t at, const void *data, size_t size) {
+        const char *slash = p->argc > 2 ? strrchr(p->argv[1], '/') : NULL;
+        struct truth_run *r = slash ? find(slash + 1) : NULL;
+        unsigned number = p->argc > 2 ? (unsigned)strtoul(p->argv[2], NULL, 10) : 0;
+        struct truth_stream *t;
+
+        (void)n;
+        if (!r || number > STEPS_MAX)
+                return;
+        t = &r->streams[number];
+        if (at != t->n) {
+                if (!t->cut)
+                        world_wrong("bytes", "run %s: %u.out is written at %llu, and has %zu bytes", r->id, number,
+                                    (unsigned long long)at, t->n);
+                if (at < t->n)
+                        t->n = (size_t)at;
+        }
+        if (t->n + size > t->cap) {
+                t->cap = (t->n + size) * 2;
+                t->bytes = realloc(t->bytes, t->cap);
+                if (!t->bytes)
+                        abort();
+        }
+        memcpy(t->bytes + t->n, data, size);
+        t->n += size;
+}
+
+void truth_removed(struct machine *m, const char *path, const struct node *n) {
+        const char *at = strstr(path, "/.old-"), *slash = at ? strchr(at + 6, '/') : NULL;
+        char id[72];
+        struct truth_run *r;
+
+        if (!slash || strcmp(slash, "/events") != 0 || index_of(m) == SIZE_MAX)
+                return;
+        snprintf(id, sizeof(id), "%.*s", (int)(slash - at - 6), at + 6);
+        r = find(id);
+        if (!r)
+                return;
+        free(r->journal);
+        r->journal = malloc(n->size + 1);
+        if (!r->journal)
+                abort();
+        memcpy(r->journal, n->data, n->size);
+        r->journal_size = n->size;
+}
+
+void truth_turned(struct proc *p) {
+        (void)p;
+}
+
+/* ---- what is said ---- */
+
+static bool attribute(const char *at, const char *end, const char *name, char *ret, size_t size) {
+        char pattern[32];
+        const char *found;
+
+        snprintf(pattern, sizeof(pattern), " %s='", name);
+        found = strstr(at, pattern);
+        ret[0] = '\0';
+        if (!found || found > end)
+                return false;
+        found += strlen(pattern);
+        snprintf(ret, size, "%.*s", (int)strcspn(found, "'"), found);
+        return true;
+}
+
+static struct truth_stream *stream_of(const char *run, const char *name) {
+        struct truth_run *r = truth_run_of(run);
+        unsigned number = strcmp(name, "events") == 0 ? 0 : (unsigned)strtoul(name, NULL, 10);
+
+        return number <= STEPS_MAX ? &r->streams[number] : NULL;
+}
+
+static void controller_acks(struct proc *p, const char *at, const char *end) {
+        char run[72], name[40], next[24];
+        struct truth_stream *t;
+        struct node *f;
+        uint64_t n;
+
+        attribute(at, end, "run", run, sizeof(run));
+        attribute(at, end, "stream", name, sizeof(name));
+        attribute(at, end, "next", next, sizeof(next));
+        n = strtoull(next, NULL, 10);
+        t = stream_of(run, name);
+        f = run_file(p->machine, run, name);
+        if (n > 0 && (!f || file_safe_size(f) < n || !node_name_safe(f)))
+                world_wrong("acknowledged", "%s of run %s is acknowledged up to %llu, and %llu bytes are durable%s",
+                            name, run, (unsigned long long)n,
+                            f ? (unsigned long long)file_safe_size(f) : 0ULL,
+                            f && !node_name_safe(f) ? ", without a name" : "");
+        if (t && n > t->acked)
+                t->acked = n;
+}
+
+static void controller_has(const char *at, const char *end) {
+        char run[72], name[40], next[24];
+        const struct truth_stream *t;
+
+        attribute(at, end, "run", run, sizeof(run));
+        attribute(at, end, "stream", name, sizeof(name));
+        attribute(at, end, "next", next, sizeof(next));
+        t = stream_of(run, name);
+        if (t && strtoull(next, NULL, 10) < t->acked)
+                world_wrong("acknowledged", "%s of run %s was acknowledged up to %llu, and now there are %s", name, run,
+                            (unsigned long long)t->acked, next);
+}
+
+static void controller_done(struct proc *p, const char *at, const char *end) {
+        struct truth_run *r;
+        char run[72];
+
+        attribute(at, end, "run", run, sizeof(run));
+        r = truth_run_of(run);
+        for (unsigned k = 1; k <= STEPS_MAX; k++) {
+                const struct truth_stream *t = &r->streams[k];
+                char name[16];
+                struct node *f;
+
+                if (t->n == 0 || t->cut)
+                        continue;
+                snprintf(name, sizeof(name), "%u.out", k);
+                f = run_file(p->machine, run, name);
+                if (!f || file_safe_size(f) < t->n)
+                        world_wrong("acknowledged", "run %s is said to be done, and of %s %llu of %zu bytes are durable",
+                                    run, name, f ? (unsigned long long)file_safe_size(f) : 0ULL, t->n);
+        }
+}
+
+static void target_chunk(struct proc *p, const char *at, const char *end) {
+        char run[72], name[40], offset[24], size[24];
+        struct node *f;
+        uint64_t n;
+
+        attribute(at, end, "stream", name, sizeof(name));
+        if (strcmp(name, "events") != 0)
+                return;
+        attribute(at, end, "run", run, sizeof(run));
+        attribute(at, end, "offset", offset, sizeof(offset));
+        attribute(at, end, "size", size, sizeof(size));
+        n = strtoull(offset, NULL, 10) + strtoull(size, NULL, 10);
+        f = run_file(p->machine, run, "events");
+        if (!f || file_safe_size(f) < n || !node_name_safe(f))
+                world_wrong("announced", "events of run %s up to %llu are sent, and %llu bytes are durable", run,
+                            (unsigned long long)n, f ? (unsigned long long)file_safe_size(f) : 0ULL);
+}
+
+static struct nonce *nonce_of(const char *text) {
+        for (size_t i = 0; i < truth.n_nonces; i++)
+                if (strcmp(truth.nonces[i].text, text) == 0)
+                        return &truth.nonces[i];
+        return NULL;
+}
+
+static void target_challenges(struct proc *p, const char *full, const char *at, const char *end) {
+        struct nonce *n = &truth.nonces[truth.n_nonces < NONCES_MAX ? truth.n_nonces++ : NONCES_MAX - 1];
+
+        *n = (struct nonce){.proc = p, .at_usec = world->now};
+        snprintf(n->full, sizeof(n->full), "%s", full);
+        attribute(at, end, "nonce", n->text, sizeof(n->text));
+}
+
+/* It agreed to the order that it received last. */
+static void target_agrees(struct proc *p, const char *full, const char *at, const char *end) {
+        size_t i = index_of(p->machine);
+        struct nonce *n = nonce_of(truth.grants[i].nonce);
+        char draining[8];
+
+        if (!n)
+                world_wrong("challenge", "%s agrees to a reboot without a challenge of its own", p->name);
+        else if (n->used)
+                world_wrong("challenge", "%s agrees twice to one challenge", p->name);
+        else if (n->proc != p || strcmp(n->full, full) != 0)
+                world_wrong("challenge", "%s agrees to a challenge of another boot or process", p->name);
+        else if (world->now - n->at_usec > 10 * SEC + 500 * MSEC)
+                world_wrong("challenge", "%s agrees to a challenge that is %llu s old", p->name,
+                            (unsigned long long)((world->now - n->at_usec) / SEC));
+        if (n)
+                n->used = true;
+        attribute(at, end, "draining", draining, sizeof(draining));
+        truth.grants[i].proc = p;
+        truth.grants[i].granted_usec = world->now;
+        truth.grants[i].draining = strcmp(draining, "true") == 0;
+        truth.grants[i].open = true;
+}
+
+void truth_reboot_command(struct proc *daemon) {
+        size_t i = index_of(daemon->machine);
+
+        if (!truth.grants[i].open || truth.grants[i].proc != daemon)
+                world_wrong("challenge", "%s reboots, and nothing was granted", daemon->name);
+        else if (!truth.grants[i].draining && world->now - truth.grants[i].granted_usec > 11 * SEC)
+                world_wrong("late", "%s reboots %llu s after it was granted", daemon->name,
+                            (unsigned long long)((world->now - truth.grants[i].granted_usec) / SEC));
+        truth.grants[i].open = false;
+}
+
+void truth_sent(struct proc *p, const char *full, const char *text, size_t len) {
+        const char *end = text + len;
+
+        for (const char *at = strchr(text, '<'); at && at < end; at = strchr(at + 1, '<')) {
+                const char *close = at + strcspn(at, ">");
+
+                if (p->part == PART_CONTROLLER) {
+                        if (strncmp(at, "<ack ", 5) == 0)
+                                controller_acks(p, at, close);
+                        else if (strncmp(at, "<have ", 6) == 0)
+                                controller_has(at, close);
+                        else if (strncmp(at, "<done ", 6) == 0)
+                                controller_done(p, at, close);
+                } else if (strncmp(at, "<chunk ", 7) == 0) {
+                        target_chunk(p, at, close);
+                } else if (strncmp(at, "<challenge ", 11) == 0) {
+                        target_challenges(p, full, at, close);
+                } else if (strncmp(at, "<rebooting ", 11) == 0) {
+                        target_agrees(p, full, at, close);
+                }
+        }
+}
+
+void truth_received(struct proc *p, const char *full, const char *text) {
+        const char *at = strstr(text, "<reboot ");
+        size_t i = index_of(p->machine);
+
+        (void)full;
+        if (!at || i == SIZE_MAX)
+                return;
+        truth.grants[i].asked_usec = world->now;
+        attribute(at, at + strcspn(at, ">"), "nonce", truth.grants[i].nonce, sizeof(truth.grants[i].nonce));
+}
+
+/* ---- what the controller shows ---- */
+
+void truth_shown_ended(const char *id, const char *verdict) {
+        struct truth_run *r = find(id);
+
+        if (!r || strcmp(verdict, "passed") != 0)
+                return;
+        for (size_t i = 0; i < r->n_launches; i++) {
+                const struct truth_stream *t = &r->streams[r->launches[i].number];
+                char name[16];
+                struct node *f;
+
+                if (!r->launches[i].ended) {
+                        world_wrong("shown", "run %s is shown as passed, and a program of it runs", id);
+                        return;
+                }
+                snprintf(name, sizeof(name), "%u.out", r->launches[i].number);
+                f = run_file(truth.controller, id, name);
+                if (t->n > 0 && (!f || f->size < t->n))
+                        world_wrong("shown", "run %s is shown as passed, and %s has %zu of %zu bytes here", id, name,
+                                    f ? f->size : 0, t->n);
+        }
+}
+
+void truth_shown_bytes(const char *id, const char *stream, uint64_t next) {
+        struct node *f = run_file(truth.controller, id, stream);
+
+        if (next > 0 && (!f || file_safe_size(f) < next))
+                world_wrong("shown", "%s of run %s is shown up to %llu, and %llu bytes are durable", stream, id,
+                            (unsigned long long)next, f ? (unsigned long long)file_safe_size(f) : 0ULL);
+}
+
+/* ---- in the end ---- */
+
+static void check_bytes(struct machine *target, struct truth_run *r, unsigned number, const struct story *s) {
+        const struct truth_stream *t = &r->streams[number];
+        struct node *here, *there;
+        char name[16];
+
+        snprintf(name, sizeof(name), "%u.out", number);
+        here = run_file(truth.controller, r->id, name);
+        there = run_file(target, r->id, name);
+        if (here && (here->size > t->n || memcmp(here->data, t->bytes, here->size) != 0))
+                world_wrong("bytes", "%s of run %s: the controller has %zu bytes that are not what rota-step wrote (%zu)",
+                            name, r->id, here->size, t->n);
+        if (!t->cut && t->n > 0 && (!here || here->size != t->n))
+                world_wrong("bytes", "%s of run %s: rota-step wrote %zu bytes, the controller has %zu", name, r->id, t->n,
+                            here ? here->size : 0);
+        if (there && there->size > 0 && (!here || here->size < there->size))
+                world_wrong("bytes", "%s of run %s: the target has %zu bytes, the controller %zu", name, r->id,
+                            there->size, here ? here->size : 0);
+        if (s->stepped[number] > 0 && s->sizes[number] > (here ? here->size : 0))
+                world_wrong("bytes", "%s of run %s: the step ended with %llu bytes, the controller has %zu", name, r->id,
+                            (unsigned long long)s->sizes[number], here ? here->size : 0);
+        for (size_t i = 0; i < r->n_launches; i++)
+                if (r->launches[i].number == number && s->verdicts[number] == VERDICT_PASSED &&
+                    r->launches[i].printed != t->n)
+                        world_wrong("bytes", "%s of run %s: the program printed %llu bytes, rota-step wrote %zu", name,
+                                    r->id, (unsigned long long)r->launches[i].printed, t->n);
+}
+
+static const struct truth_launch *launch_of(const struct truth_run *r, unsigned number) {
+        const struct truth_launch *last = NULL;
+
+        for (size_t i = 0; i < r->n_launches; i++)
+                if (r->launches[i].number == number)
+                        last = &r->launches[i];
+        return last;
+}
+
+/* Does the verdict say what really happened? */
+static void check_verdict(struct machine *target, struct truth_run *r, const char *verdict,
+                          const struct truth_expectation *e) {
+        bool all = true, failed = false;
+
+        for (unsigned k = 1; k <= e->n_steps; k++) {
+                const struct truth_launch *l = launch_of(r, k);
+
+                all &= l && l->ended && l->status == 0;
+                failed |= l && l->ended && WIFEXITED(l->status) && l->status != 0;
+        }
+        if (strcmp(verdict, "passed") == 0 && !all)
+                world_wrong("verdict", "run %s passed, and not all of its programs did", r->id);
+        else if (strcmp(verdict, "failed") == 0 && !failed)
+                world_wrong("verdict", "run %s failed, and none of its programs did", r->id);
+        else if (strcmp(verdict, "cancelled") == 0 && !e->cancelled)
+                world_wrong("verdict", "run %s is cancelled, and nobody asked for that", r->id);
+        else if (strcmp(verdict, "not-run") == 0 && !r->excused && !e->may_wait_in_vain && !e->cancelled &&
+                 !truth_disk_was_troubled(target))
+                world_wrong("verdict", "run %s was not run, and nothing stood in its way", r->id);
+}
+
+void truth_check_run(struct machine *target, const char *id, const char *verdict,
+                     const struct truth_expectation *e) {
+        struct truth_run *r = truth_run_of(id);
+        struct node *here = run_file(truth.controller, id, "events"), *there = run_file(target, id, "events");
+        const char *text = there ? (const char *)there->data : r->journal;
+        size_t len = there ? there->size : r->journal_size;
+        struct story s = {0};
+
+        if (!text && r->n_launches > 0) {
+                world_wrong("journal", "run %s was executed, and its target knows nothing of it", id);
+                return;
+        }
+        if (text) {
+                read_story(text, len, &s);
+                if (s.torn || s.accepted != 1 || s.ended != 1)
+                        world_wrong("final", "run %s was accepted %u times and ended %u times%s", id, s.accepted, s.ended,
+                                    s.torn ? ", and its journal is torn" : "");
+                if (!here || here->size != len || memcmp(here->data, text, len) != 0)
+                        world_wrong("journal", "run %s: the journals differ (target %zu bytes, controller %zu)", id, len,
+                                    here ? here->size : 0);
+                if (strcmp(verdict_name(s.verdict), verdict) != 0)
+                        world_wrong("final", "run %s: %s for its target, %s for the controller", id,
+                                    verdict_name(s.verdict), verdict);
+        }
+        for (unsigned k = 1; k <= STEPS_MAX; k++)
+                check_bytes(target, r, k, &s);
+        check_verdict(target, r, verdict, e);
+}
+
+bool truth_delivered(struct machine *target, const char *id, const char **ret_why) {
+        struct node *events = run_file(target, id, "events");
+        struct story s;
+
+        if (!events)
+                return true;
+        read_story((const char *)events->data, events->size, &s);
+        *ret_why = s.ended == 0 ? "has not ended on its target" : "is not delivered";
+        return s.ended > 0 && run_file(target, id, "delivered") != NULL;
+}
+
+void sim_log(enum log_level level, const char *text, const struct log_field *fields, size_t n_fields) {
+        (void)fields;
+        (void)n_fields;
+        world_tell("<%d> %s", (int)level, text);
+}
