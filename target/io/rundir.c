@@ -133,7 +133,8 @@ int rundir_open(struct rundir **ret, const char *path) {
         r = dir_make(d->fd, "tombstones", &d->tombs_fd);
         if (r < 0)
                 return r;
-        if (fsync(d->fd) < 0)
+        /* our predecessor may have died between a rename and its sync: what we go by from here on must stay */
+        if (fsync(d->fd) < 0 || fsync(d->runs_fd) < 0 || fsync(d->tombs_fd) < 0)
                 return -errno;
         r = sweep(d);
         if (r < 0)
@@ -309,10 +310,10 @@ int rundir_accept(struct rundir *d, const struct rundir_run *run, const char *pl
 
 /* The whole of a file that must not be larger than @max. */
 static int file_load(const struct rundir *d, const char *run, const char *name, size_t max,
-                     struct buf *out, int *ret_fd) {
+                     struct buf *out) {
         CLEANUP(fd_close) int fd = -1;
         struct stat st;
-        int r = run_file(d, run, name, ret_fd ? O_RDWR : O_RDONLY, &fd);
+        int r = run_file(d, run, name, O_RDONLY, &fd);
         if (r < 0)
                 return r;
         if (fstat(fd, &st) < 0)
@@ -335,15 +336,12 @@ static int file_load(const struct rundir *d, const char *run, const char *name, 
         }
         if (out->data)
                 out->data[out->len] = '\0';
-        if (ret_fd)
-                *ret_fd = TAKE_FD(fd);
         return 0;
 }
 
 static int fold_events(struct rundir *d, struct arena *a, struct rundir_found *f) {
         CLEANUP(buf_done) struct buf text = {0};
-        CLEANUP(fd_close) int fd = -1;
-        int r = file_load(d, f->run.id, "events", EVENTS_MAX, &text, &fd);
+        int r = file_load(d, f->run.id, "events", EVENTS_MAX, &text);
         if (r < 0)
                 return r;
 
@@ -365,16 +363,28 @@ static int fold_events(struct rundir *d, struct arena *a, struct rundir_found *f
         }
         if (r == -ENOMEM)
                 return r;
-        if (at < text.len) {
-                /* A line was torn, which can only be what was never synced and so never announced. */
-                if (ftruncate(fd, (off_t)at) < 0)
-                        return -errno;
-        }
-        /* We may have been killed between writing the last line and syncing it, and now offer it. */
-        if (f->delivered_usec == 0 && fdatasync(fd) < 0)
-                return -errno;
         f->events_size = at;
         return f->fold.state == RUN_UNKNOWN ? JSON_BAD : 0;
+}
+
+/*
+ * A line was torn, which can only be what was never synced and so never announced. And we may have been killed
+ * between writing the last line and syncing it, and now offer it. A disk that cannot do this cannot be worked on.
+ */
+static int events_settle(struct rundir *d, const struct rundir_found *f) {
+        CLEANUP(fd_close) int fd = -1;
+        struct stat st;
+        int r = run_file(d, f->run.id, "events", O_RDWR, &fd);
+
+        if (r < 0)
+                return r;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if ((uint64_t)st.st_size > f->events_size && ftruncate(fd, (off_t)f->events_size) < 0)
+                return -errno;
+        if (f->delivered_usec == 0 && fdatasync(fd) < 0)
+                return -errno;
+        return 0;
 }
 
 static int found_read(struct rundir *d, struct arena *a, const char *id, struct rundir_found *f) {
@@ -384,7 +394,7 @@ static int found_read(struct rundir *d, struct arena *a, const char *id, struct 
         struct json_at root;
         struct stat st;
         char path[ID_MAX + 16];
-        int r = file_load(d, id, "run.json", 65536, &text, NULL);
+        int r = file_load(d, id, "run.json", 65536, &text);
         if (r < 0)
                 return r;
         r = json_parse(&doc, "run.json", buf_text(&text), text.len);
@@ -433,13 +443,17 @@ int rundir_scan(struct rundir *d, rundir_each *each,
                 if (!id_valid(e->d_name))
                         continue;
                 r = found_read(d, &a, e->d_name, &f);
+                if (r == 0) {
+                        r = events_settle(d, &f);
+                        if (r < 0)
+                                break;
+                        buf_append(&found, &f, sizeof(f));
+                }
                 if (r == -ENOMEM)
                         break;
                 if (r != 0)
                         bad(userdata, e->d_name,
                             r < 0 ? strerror(-r) : "run.json or events makes no sense");
-                else
-                        buf_append(&found, &f, sizeof(f));
                 r = 0;
         }
         closedir(dir);
@@ -576,7 +590,7 @@ int rundir_plan(struct rundir *d, const char *run, struct arena *a, struct json_
         CLEANUP(buf_done) struct buf text = {0};
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct json_at root;
-        int r = file_load(d, run, "plan.json", PLAN_TEXT_MAX, &text, NULL);
+        int r = file_load(d, run, "plan.json", PLAN_TEXT_MAX, &text);
         if (r < 0)
                 return r;
         r = json_parse(&doc, "plan.json", buf_text(&text), text.len);

@@ -460,8 +460,10 @@ void disk_cut(struct disk *d) {
 
 void disk_put(struct disk *d, const char *path, const char *text, unsigned mode) {
         char at[256], name[96];
+        bool full = d->full;
         struct node *dir, *n;
 
+        d->full = false;
         snprintf(at, sizeof(at), "%s", path);
         for (char *slash = strchr(at + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
                 *slash = '\0';
@@ -479,5 +481,6 @@ void disk_put(struct disk *d, const char *path, const char *text, unsigned mode)
         n->mode = mode;
         file_cut(n, 0);
         file_write(n, text, strlen(text), 0);
+        d->full = full;
         disk_sync(d);
 }

@@ -117,8 +117,8 @@ struct ask *desk_next(struct desk *d) {
 void desk_answer(struct ask *a, const char *error, const char *text) {
         if (a->over)
                 return;
-        a->over = true;
         proc_call("answer");
+        a->over = true;
         a->answered(a, error, text);
 }
 
@@ -487,9 +487,12 @@ static bool at_rest(void) {
         return true;
 }
 
+static void ping(void *subject, uint64_t unused);
+
 static void look(void *subject, uint64_t unused) {
         (void)subject;
         (void)unused;
+        ping(NULL, 0);
         if (world->now > people.deadline_usec) {
                 world_wrong("settled", "long after the last fault %s", people.why_not);
                 return;

@@ -594,7 +594,8 @@ bool truth_delivered(struct machine *target, const char *id, const char **ret_wh
                 return true;
         read_story((const char *)events->data, events->size, &s);
         *ret_why = s.ended == 0 ? "has not ended on its target" : "is not delivered";
-        return s.ended > 0 && run_file(target, id, "delivered") != NULL;
+        /* the mark is not tried again when there was no space for it: then the next start is told once more */
+        return s.ended > 0 && (run_file(target, id, "delivered") || truth_disk_was_troubled(target));
 }
 
 void sim_log(enum log_level level, const char *text, const struct log_field *fields, size_t n_fields) {
