@@ -18,7 +18,7 @@ struct sink_file {
         char name[ID_MAX + 1];
         int fd;
         bool dirty;
-        bool made;           /* its name, or its directory's, may not be on the disk */
+        bool named;          /* its name and its directory's are surely on the disk */
         struct sha256 *hash; /* of the first `hashed` bytes */
         uint64_t hashed;
 };
@@ -63,7 +63,7 @@ struct sink *sink_free(struct sink *s) {
         return NULL;
 }
 
-/* Opens, or makes with its directory. *ret_made: the name is not durable before sync_names(). */
+/* Opens, or makes with its directory. */
 static int open_file(struct sink *s, const char *run, const char *name, bool create,
                      bool *ret_made) {
         CLEANUP(fd_close) int dir = -1;
@@ -124,10 +124,9 @@ static int get(struct sink *s, const char *run, const char *name, bool create, b
         list_init(&f->link);
         snprintf(f->run, sizeof(f->run), "%s", run);
         snprintf(f->name, sizeof(f->name), "%s", name);
-        f->fd = open_file(s, run, name, create, &f->made);
+        f->fd = open_file(s, run, name, create, &f->dirty);
         if (f->fd < 0)
                 return f->fd;
-        f->dirty = f->made;
         list_append(s->files.next, &f->link);
         s->n_files++;
         *ret = TAKE(f);
@@ -191,11 +190,12 @@ void sink_sync(struct sink *s,
                 f->dirty = false;
                 if (fdatasync(f->fd) < 0)
                         r = -errno;
-                /* a row may point to it soon; behind the data, so that one journal commit does for both */
-                if (r == 0 && f->made)
+                /* A row may point to it soon; behind the data, so that one journal commit does for both. Also
+                 * for a file that was there: whoever made it may have died before this. */
+                if (r == 0 && !f->named)
                         r = sync_names(s, f->run);
                 if (r == 0)
-                        f->made = false;
+                        f->named = true;
                 synced(userdata, f->run, f->name, r);
         }
 }

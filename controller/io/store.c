@@ -305,6 +305,10 @@ int store_open(struct store **ret, const char *path, char **ret_error) {
                 r = prepare_schema(s->db, &why);
         if (r == 0)
                 r = settle(s->db, &why);
+        /* After a sync that failed, what a predecessor had committed may be readable and yet not on the disk, and the
+         * kernel takes it for clean: all of it is written again. Where there is no space it stays as good as it was. */
+        if (r == 0)
+                sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
         if (r < 0) {
                 if (!why && s->db && asprintf(&why, "%s", sqlite3_errmsg(s->db)) < 0)
                         why = NULL;

@@ -16,6 +16,7 @@
 
 #define KEPT_OPEN 8
 #define EVENTS_MAX (16u << 20)
+#define EVENTS_TAIL 16384 /* no single record is longer */
 
 struct kept {
         char run[ID_MAX + 1];
@@ -368,6 +369,22 @@ static int fold_events(struct rundir *d, struct arena *a, struct rundir_found *f
 }
 
 /*
+ * Writes the end of the journal again. After a sync that failed the kernel takes pages for clean that are not on the
+ * disk; who wrote them knew that, but it may have died since, and we read them like any others.
+ */
+static int tail_rewrite(int fd, uint64_t size) {
+        char tail[EVENTS_TAIL];
+        uint64_t from = size > sizeof(tail) ? size - sizeof(tail) : 0;
+        ssize_t n = pread(fd, tail, sizeof(tail), (off_t)from);
+        int r;
+
+        if (n < 0)
+                return -errno;
+        r = write_all(fd, tail, (uint64_t)n < size - from ? (size_t)n : (size_t)(size - from), from);
+        return r == -ENOSPC || r == -EDQUOT ? 0 : r; /* it stays as good as it was */
+}
+
+/*
  * A line was torn, which can only be what was never synced and so never announced. And we may have been killed
  * between writing the last line and syncing it, and now offer it. A disk that cannot do this cannot be worked on.
  */
@@ -382,9 +399,12 @@ static int events_settle(struct rundir *d, const struct rundir_found *f) {
                 return -errno;
         if ((uint64_t)st.st_size > f->events_size && ftruncate(fd, (off_t)f->events_size) < 0)
                 return -errno;
-        if (f->delivered_usec == 0 && fdatasync(fd) < 0)
-                return -errno;
-        return 0;
+        if (f->delivered_usec > 0)
+                return 0;
+        r = tail_rewrite(fd, f->events_size);
+        if (r < 0)
+                return r;
+        return fdatasync(fd) < 0 ? -errno : 0;
 }
 
 static int found_read(struct rundir *d, struct arena *a, const char *id, struct rundir_found *f) {

@@ -30,7 +30,7 @@ struct reboot_wish {
         char selector[24];
         char options[128];
         struct machine *machine;
-        uint64_t asked_usec, deadline_usec;
+        uint64_t asked_usec, timeout_usec;
         bool over;
 };
 
@@ -106,11 +106,33 @@ void people_proc_died(struct proc *p) {
                 close_desk(people.desk);
 }
 
+static void on_overdue(void *subject, uint64_t unused) {
+        struct reboot_wish *w = subject;
+
+        (void)unused;
+        if (w->over)
+                return;
+        /* who stood still gets the time back */
+        if (people.desk && people.desk->proc->frozen_until + 5 * SEC > world->now) {
+                world_at(people.desk->proc->frozen_until + 5 * SEC, on_overdue, w, 0);
+                return;
+        }
+        world_wrong("reboot", "nobody says what became of a reboot of %s, asked for %llu s ago", w->machine->name,
+                    (unsigned long long)((world->now - w->asked_usec) / SEC));
+}
+
 struct ask *desk_next(struct desk *d) {
         struct ask *a = waiting_at(d);
 
-        if (a)
-                a->served = true;
+        if (!a)
+                return NULL;
+        a->served = true;
+        if (a->verb == ASK_REBOOT) {
+                struct reboot_wish *w = a->subject;
+
+                /* a controller that has just started waits for its targets first */
+                world_after(w->timeout_usec + 10 * SEC, on_overdue, w, 0);
+        }
         return a;
 }
 
@@ -293,34 +315,16 @@ static void on_rebooted(struct ask *a, const char *error, const char *text) {
                 world_wrong("reboot", "a reboot of %s is said to be done, and it has booted once", w->machine->name);
 }
 
-static void on_overdue(void *subject, uint64_t unused) {
-        struct reboot_wish *w = subject;
-
-        (void)unused;
-        if (w->over)
-                return;
-        if (people.desk && people.desk->proc->frozen_until > world->now) {
-                world_at(people.desk->proc->frozen_until + 5 * SEC, on_overdue, w, 0);
-                return;
-        }
-        world_wrong("reboot", "nobody says what became of a reboot of %s, asked for %llu s ago", w->machine->name,
-                    (unsigned long long)((world->now - w->asked_usec) / SEC));
-}
-
 static void want_reboot(void *subject, uint64_t unused) {
         static const char *const modes[] = {"graceful", "force", "drain"};
         struct reboot_wish *w = subject;
-        uint64_t timeout = rng_range(&people.rng, 20, 120) * SEC;
-
         (void)unused;
         world_count(TALLY_REBOOTS_ASKED, 1);
+        w->timeout_usec = rng_range(&people.rng, 20, 120) * SEC;
         snprintf(w->selector, sizeof(w->selector), "%s", w->machine->name);
         snprintf(w->options, sizeof(w->options), "{\"mode\":\"%s\",\"reason\":\"a test\",\"timeout_usec\":%llu}",
-                 modes[rng_below(&people.rng, 3)], (unsigned long long)timeout);
+                 modes[rng_below(&people.rng, 3)], (unsigned long long)w->timeout_usec);
         w->asked_usec = world->now;
-        /* a controller that has just started waits for its targets first */
-        w->deadline_usec = world->now + timeout + 10 * SEC;
-        world_at(w->deadline_usec, on_overdue, w, 0);
         ask(ASK_REBOOT, w->selector, w->options, on_rebooted, w, 0);
 }
 

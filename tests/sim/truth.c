@@ -263,15 +263,21 @@ void truth_wrote(struct proc *p, const struct node *n, uint64_t at, const void *
 }
 
 void truth_removed(struct machine *m, const char *path, const struct node *n) {
-        const char *at = strstr(path, "/.old-"), *slash = at ? strchr(at + 6, '/') : NULL;
-        char id[72];
+        const char *at = strstr(path, "/runs/"), *slash;
+        char id[72], tomb[128];
         struct truth_run *r;
 
-        if (!slash || strcmp(slash, "/events") != 0 || index_of(m) == SIZE_MAX)
+        if (!at || index_of(m) == SIZE_MAX)
                 return;
-        snprintf(id, sizeof(id), "%.*s", (int)(slash - at - 6), at + 6);
+        at += strncmp(at, "/runs/.old-", 11) == 0 ? 11 : 6;
+        slash = strchr(at, '/');
+        if (!slash || strcmp(slash, "/events") != 0)
+                return;
+        snprintf(id, sizeof(id), "%.*s", (int)(slash - at), at);
+        snprintf(tomb, sizeof(tomb), "/state/tombstones/%s", id);
         r = find(id);
-        if (!r)
+        /* without a tombstone it was never accepted */
+        if (!r || !disk_find(m->disk, NULL, tomb))
                 return;
         free(r->journal);
         r->journal = malloc(n->size + 1);
@@ -550,7 +556,7 @@ static void check_verdict(struct machine *target, struct truth_run *r, const cha
                 world_wrong("verdict", "run %s passed, and not all of its programs did", r->id);
         else if (strcmp(verdict, "failed") == 0 && !failed)
                 world_wrong("verdict", "run %s failed, and none of its programs did", r->id);
-        else if (strcmp(verdict, "cancelled") == 0 && !e->cancelled)
+        else if (strcmp(verdict, "cancelled") == 0 && !e->cancelled && !e->may_wait_in_vain)
                 world_wrong("verdict", "run %s is cancelled, and nobody asked for that", r->id);
         else if (strcmp(verdict, "not-run") == 0 && !r->excused && !e->may_wait_in_vain && !e->cancelled &&
                  !truth_disk_was_troubled(target))
