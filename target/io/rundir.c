@@ -380,7 +380,8 @@ static int tail_rewrite(int fd, uint64_t size) {
 
         if (n < 0)
                 return -errno;
-        r = write_all(fd, tail, (uint64_t)n < size - from ? (size_t)n : (size_t)(size - from), from);
+        r = write_all(fd, tail, (uint64_t)n < size - from ? (size_t)n : (size_t)(size - from),
+                      from);
         return r == -ENOSPC || r == -EDQUOT ? 0 : r; /* it stays as good as it was */
 }
 

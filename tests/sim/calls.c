@@ -244,8 +244,8 @@ int sim_fstatvfs(int fd, struct statvfs *ret) {
 
         if (!f || !f->node)
                 return fail(EBADF);
-        *ret = (struct statvfs){.f_frsize = PAGE, .f_bsize = PAGE,
-                                .f_bavail = f->node->disk->full ? 0 : 1u << 20};
+        *ret = (struct statvfs){
+                .f_frsize = PAGE, .f_bsize = PAGE, .f_bavail = f->node->disk->full ? 0 : 1u << 20};
         return 0;
 }
 
@@ -337,8 +337,8 @@ static int walk(struct node *n, const char *path,
         return fn(path, &st, n->is_dir ? FTW_DP : FTW_F, &ftw);
 }
 
-int sim_nftw(const char *path, int (*fn)(const char *, const struct stat *, int, struct FTW *), int fds,
-             int flags) {
+int sim_nftw(const char *path, int (*fn)(const char *, const struct stat *, int, struct FTW *),
+             int fds, int flags) {
         struct node *n = disk_find(self()->machine->disk, self()->cwd, path);
 
         (void)fds;
@@ -464,7 +464,8 @@ int sim_scandir(const char *path, struct dirent ***ret, int (*filter)(const stru
                 all[count++] = copy;
         }
         if (compare && count > 1)
-                qsort(all, (size_t)count, sizeof(*all), (int (*)(const void *, const void *))compare);
+                qsort(all, (size_t)count, sizeof(*all),
+                      (int (*)(const void *, const void *))compare);
         *ret = all;
         return count;
 }
@@ -572,7 +573,8 @@ int sim_fsync(int fd) {
         proc_call("fsync");
         if (!f || !f->node)
                 return fail(EBADF);
-        proc_spend(rng_chance(rng, 20) ? rng_range(rng, 10 * MSEC, 300 * MSEC) : rng_range(rng, 20, 2 * MSEC));
+        proc_spend(rng_chance(rng, 20) ? rng_range(rng, 10 * MSEC, 300 * MSEC)
+                                       : rng_range(rng, 20, 2 * MSEC));
         f = calls_file(fd);
         r = node_sync(f->node);
         if (r < 0) {
@@ -613,7 +615,8 @@ int sim_posix_fallocate(int fd, off_t at, off_t size) {
 
         if (!f || f->kind != FILE_NODE)
                 return EBADF;
-        return f->node->size < (uint64_t)(at + size) ? -file_cut(f->node, (uint64_t)(at + size)) : 0;
+        return f->node->size < (uint64_t)(at + size) ? -file_cut(f->node, (uint64_t)(at + size))
+                                                     : 0;
 }
 
 /* ---- locks ---- */
@@ -718,7 +721,8 @@ int sim_mallopt(int what, int value) {
 uint64_t sim_clock_usec(enum sim_clock which) {
         if (!self())
                 return world->now;
-        return which == SIM_REALTIME ? machine_realtime(self()->machine) : machine_uptime(self()->machine);
+        return which == SIM_REALTIME ? machine_realtime(self()->machine)
+                                     : machine_uptime(self()->machine);
 }
 
 int sim_prctl(int what, ...) {
@@ -787,7 +791,8 @@ int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const 
         (void)mask;
         proc_call("poll");
         if (limit)
-                until = world->now + (uint64_t)limit->tv_sec * SEC + (uint64_t)limit->tv_nsec / 1000;
+                until = world->now + (uint64_t)limit->tv_sec * SEC +
+                        (uint64_t)limit->tv_nsec / 1000;
         while ((r = ready(fds, n)) == 0 && world->now < until)
                 proc_wait(until);
         return r;

@@ -160,7 +160,8 @@ static void dir_keep(struct node *dir, size_t n_changes) {
         dir->n_changes -= n_changes;
 }
 
-struct node *disk_parent(struct disk *d, struct node *at, const char *path, char ret_name[static 96]) {
+struct node *disk_parent(struct disk *d, struct node *at, const char *path,
+                         char ret_name[static 96]) {
         struct node *dir = *path == '/' || !at ? d->root : at;
 
         for (;;) {
@@ -393,7 +394,8 @@ static void cut_file(struct node *f, struct rng *r, enum mercy mercy) {
                         size = f->safe_size + (size_t)rng_below(r, more + 1);
                 if (size < f->size && rng_chance(r, 500) && size / PAGE * PAGE >= f->safe_size)
                         size = size / PAGE * PAGE;
-        } else if (f->size < f->safe_size && (mercy == MERCY_ALL || (mercy == MERCY_SOME && rng_chance(r, 500)))) {
+        } else if (f->size < f->safe_size &&
+                   (mercy == MERCY_ALL || (mercy == MERCY_SOME && rng_chance(r, 500)))) {
                 size = f->size;
         }
         safe_room(f, f->size > f->safe_size ? f->size : f->safe_size);

@@ -77,7 +77,7 @@ struct disk {
         struct node *root;
         uint64_t numbers;
         bool journal;
-        bool full;             /* nothing more fits */
+        bool full;               /* nothing more fits */
         unsigned error_permille; /* of writes and syncs that fail */
         uint64_t used;
         struct rng rng;
@@ -103,7 +103,8 @@ void disk_sync(struct disk *d);
 /* Relative to @at, or absolute. NULL: not there. */
 struct node *disk_find(struct disk *d, struct node *at, const char *path);
 /* The directory of the last component, and its name. NULL: there is no such directory. */
-struct node *disk_parent(struct disk *d, struct node *at, const char *path, char ret_name[static 96]);
+struct node *disk_parent(struct disk *d, struct node *at, const char *path,
+                         char ret_name[static 96]);
 struct node *dir_find(const struct node *dir, const char *name);
 struct node *dir_make(struct node *dir, const char *name, bool is_dir, unsigned mode);
 /* 0 or -errno, as the system calls. */

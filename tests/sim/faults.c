@@ -8,11 +8,20 @@
 #include <stdio.h>
 
 static const char *const names[N_FAULTS] = {
-        [FAULT_CRASH] = "crash",     [FAULT_CUT] = "power cut",   [FAULT_CUT_NOW] = "power cut at once",
-        [FAULT_STEP_KILL] = "kill of rota-step", [FAULT_RESTART] = "restart", [FAULT_FREEZE] = "freeze",
-        [FAULT_LINK] = "network cut", [FAULT_RESET] = "reset",     [FAULT_SERVER] = "server down",
-        [FAULT_FULL] = "disk full",  [FAULT_ERRORS] = "disk errors", [FAULT_OVERFLOW] = "overflow",
-        [FAULT_CLOCK] = "clock set", [FAULT_REPLAY] = "replay",
+        [FAULT_CRASH] = "crash",
+        [FAULT_CUT] = "power cut",
+        [FAULT_CUT_NOW] = "power cut at once",
+        [FAULT_STEP_KILL] = "kill of rota-step",
+        [FAULT_RESTART] = "restart",
+        [FAULT_FREEZE] = "freeze",
+        [FAULT_LINK] = "network cut",
+        [FAULT_RESET] = "reset",
+        [FAULT_SERVER] = "server down",
+        [FAULT_FULL] = "disk full",
+        [FAULT_ERRORS] = "disk errors",
+        [FAULT_OVERFLOW] = "overflow",
+        [FAULT_CLOCK] = "clock set",
+        [FAULT_REPLAY] = "replay",
 };
 
 static struct proc *some_step(struct machine *m) {
@@ -20,7 +29,8 @@ static struct proc *some_step(struct machine *m) {
         unsigned n = 0;
 
         for (size_t i = 0; i < m->n_procs; i++)
-                if (!m->procs[i]->dead && m->procs[i]->part == PART_STEP && rng_below(&m->rng, ++n) == 0)
+                if (!m->procs[i]->dead && m->procs[i]->part == PART_STEP &&
+                    rng_below(&m->rng, ++n) == 0)
                         found = m->procs[i];
         return found;
 }
@@ -58,7 +68,8 @@ static void on_fault(void *subject, uint64_t unused) {
                 set_fuse(m->daemon, FUSE_CRASH, f->argument);
                 break;
         case FAULT_CUT:
-                set_fuse(step && rng_chance(&m->rng, 400) ? step : m->daemon, FUSE_CUT, f->argument);
+                set_fuse(step && rng_chance(&m->rng, 400) ? step : m->daemon, FUSE_CUT,
+                         f->argument);
                 break;
         case FAULT_CUT_NOW:
                 machine_cut(m);
@@ -128,7 +139,8 @@ static unsigned choose_kinds(struct rng *r) {
 }
 
 static uint64_t choose_argument(struct rng *r, enum fault_kind kind) {
-        static const int64_t jumps[] = {-86400, 86400, -3600, 3600, -30, 30, -1767000000, 378000000};
+        static const int64_t jumps[] = {-86400, 86400, -3600,       3600,
+                                        -30,    30,    -1767000000, 378000000};
 
         switch (kind) {
         case FAULT_CRASH:
@@ -146,7 +158,8 @@ static uint64_t choose_argument(struct rng *r, enum fault_kind kind) {
         case FAULT_ERRORS:
                 return rng_range(r, SEC, 20 * SEC);
         case FAULT_CLOCK:
-                return (uint64_t)(jumps[rng_below(r, sizeof(jumps) / sizeof(jumps[0]))] * (int64_t)SEC);
+                return (uint64_t)(jumps[rng_below(r, sizeof(jumps) / sizeof(jumps[0]))] *
+                                  (int64_t)SEC);
         case FAULT_CUT_NOW:
         case FAULT_RESTART:
         case FAULT_RESET:
@@ -158,8 +171,8 @@ static uint64_t choose_argument(struct rng *r, enum fault_kind kind) {
         return 0;
 }
 
-void faults_plan(struct faults *f, struct machine *controller, struct machine *const *targets, size_t n_targets,
-                 uint64_t until_usec, uint64_t seed, uint64_t without) {
+void faults_plan(struct faults *f, struct machine *controller, struct machine *const *targets,
+                 size_t n_targets, uint64_t until_usec, uint64_t seed, uint64_t without) {
         struct rng r = {.state = seed};
         unsigned kinds = choose_kinds(&r);
         size_t n = rng_below(&r, 14);
@@ -172,15 +185,17 @@ void faults_plan(struct faults *f, struct machine *controller, struct machine *c
                 do
                         kind = (unsigned)rng_below(&r, N_FAULTS);
                 while (!(kinds & (1u << kind)));
-                *at = (struct fault){.usec = rng_range(&r, SEC, until_usec), .kind = (enum fault_kind)kind};
+                *at = (struct fault){.usec = rng_range(&r, SEC, until_usec),
+                                     .kind = (enum fault_kind)kind};
                 at->argument = choose_argument(&r, at->kind);
                 at->machine = rng_chance(&r, 400) ? controller : targets[rng_below(&r, n_targets)];
                 if (kind == FAULT_STEP_KILL || kind == FAULT_OVERFLOW)
                         at->machine = targets[rng_below(&r, n_targets)];
                 if (!(without & (UINT64_C(1) << i))) {
                         world_at(at->usec, on_fault, at, 0);
-                        world_tell("planned: fault %zu, %s of %s at %llu.%06llu s, %lld", i, names[kind],
-                                   at->machine->name, (unsigned long long)(at->usec / SEC),
+                        world_tell("planned: fault %zu, %s of %s at %llu.%06llu s, %lld", i,
+                                   names[kind], at->machine->name,
+                                   (unsigned long long)(at->usec / SEC),
                                    (unsigned long long)(at->usec % SEC), (long long)at->argument);
                 }
                 f->n++;

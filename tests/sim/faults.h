@@ -9,20 +9,20 @@
 #define FAULTS_MAX 48
 
 enum fault_kind {
-        FAULT_CRASH,        /* of a daemon, after so many system calls */
-        FAULT_CUT,          /* of a machine's power, after so many system calls of its daemon or of a step */
+        FAULT_CRASH, /* of a daemon, after so many system calls */
+        FAULT_CUT, /* of a machine's power, after so many system calls of its daemon or of a step */
         FAULT_CUT_NOW,
-        FAULT_STEP_KILL,    /* rota-step, after so many system calls */
-        FAULT_RESTART,      /* SIGTERM, as an upgrade does it */
-        FAULT_FREEZE,       /* a process stands still */
-        FAULT_LINK,         /* the network of a machine is cut for a time */
-        FAULT_RESET,        /* its connections are reset */
-        FAULT_SERVER,       /* the server goes down for a time */
-        FAULT_FULL,         /* a disk is full for a time */
-        FAULT_ERRORS,       /* writes and syncs fail for a time */
-        FAULT_OVERFLOW,     /* of the queue of directory events */
-        FAULT_CLOCK,        /* the wall clock is set */
-        FAULT_REPLAY,       /* a power stanza comes again */
+        FAULT_STEP_KILL, /* rota-step, after so many system calls */
+        FAULT_RESTART,   /* SIGTERM, as an upgrade does it */
+        FAULT_FREEZE,    /* a process stands still */
+        FAULT_LINK,      /* the network of a machine is cut for a time */
+        FAULT_RESET,     /* its connections are reset */
+        FAULT_SERVER,    /* the server goes down for a time */
+        FAULT_FULL,      /* a disk is full for a time */
+        FAULT_ERRORS,    /* writes and syncs fail for a time */
+        FAULT_OVERFLOW,  /* of the queue of directory events */
+        FAULT_CLOCK,     /* the wall clock is set */
+        FAULT_REPLAY,    /* a power stanza comes again */
         N_FAULTS,
 };
 
@@ -39,6 +39,6 @@ struct faults {
 };
 
 /* @without: a bit for each that is left out. */
-void faults_plan(struct faults *f, struct machine *controller, struct machine *const *targets, size_t n_targets,
-                 uint64_t until_usec, uint64_t seed, uint64_t without);
+void faults_plan(struct faults *f, struct machine *controller, struct machine *const *targets,
+                 size_t n_targets, uint64_t until_usec, uint64_t seed, uint64_t without);
 void faults_end(struct machine *const *machines, size_t n_machines);

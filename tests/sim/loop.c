@@ -111,8 +111,8 @@ int sd_event_exit(sd_event *e, int code) {
 
 /* ---- sources ---- */
 
-static int add(sd_event *e, sd_event_source **ret, enum source_kind kind, int enabled, void *userdata,
-               sd_event_source **ret_source) {
+static int add(sd_event *e, sd_event_source **ret, enum source_kind kind, int enabled,
+               void *userdata, sd_event_source **ret_source) {
         sd_event_source *s = calloc(1, sizeof(*s)), **at;
 
         if (!s)
@@ -142,8 +142,8 @@ int sd_event_add_defer(sd_event *e, sd_event_source **ret, sd_event_handler_t fn
         return r;
 }
 
-int sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec, uint64_t accuracy,
-                      sd_event_time_handler_t fn, void *userdata) {
+int sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
+                      uint64_t accuracy, sd_event_time_handler_t fn, void *userdata) {
         sd_event_source *s;
         int r = add(e, ret, SOURCE_TIME, SD_EVENT_ONESHOT, userdata, &s);
 
@@ -158,12 +158,12 @@ int sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint6
 
 int sd_event_add_time_relative(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
                                uint64_t accuracy, sd_event_time_handler_t fn, void *userdata) {
-        return sd_event_add_time(e, ret, clock, machine_uptime(e->proc->machine) + usec, accuracy, fn,
-                                 userdata);
+        return sd_event_add_time(e, ret, clock, machine_uptime(e->proc->machine) + usec, accuracy,
+                                 fn, userdata);
 }
 
-int sd_event_add_io(sd_event *e, sd_event_source **ret, int fd, uint32_t events, sd_event_io_handler_t fn,
-                    void *userdata) {
+int sd_event_add_io(sd_event *e, sd_event_source **ret, int fd, uint32_t events,
+                    sd_event_io_handler_t fn, void *userdata) {
         sd_event_source *s;
         int r = add(e, ret, SOURCE_IO, SD_EVENT_ON, userdata, &s);
 
@@ -415,8 +415,10 @@ static void tell(struct watcher *w, const char *name, uint32_t mask) {
 }
 
 void loop_stirred(struct node *dir, const char *name, enum stir what) {
-        static const uint32_t masks[] = {[STIR_CREATE] = IN_CREATE, [STIR_MODIFY] = IN_MODIFY,
-                                         [STIR_MOVED] = IN_MOVED_TO, [STIR_DELETE] = IN_DELETE};
+        static const uint32_t masks[] = {[STIR_CREATE] = IN_CREATE,
+                                         [STIR_MODIFY] = IN_MODIFY,
+                                         [STIR_MOVED] = IN_MOVED_TO,
+                                         [STIR_DELETE] = IN_DELETE};
 
         if (what == STIR_DELETE)
                 return;
@@ -483,9 +485,9 @@ int sd_bus_attach_event(sd_bus *bus, sd_event *e, int priority) {
         return -ENOENT;
 }
 
-int sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **slot, const char *destination, const char *path,
-                             const char *interface, const char *member, sd_bus_message_handler_t fn,
-                             void *userdata, const char *types, ...) {
+int sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **slot, const char *destination,
+                             const char *path, const char *interface, const char *member,
+                             sd_bus_message_handler_t fn, void *userdata, const char *types, ...) {
         (void)bus;
         (void)slot;
         (void)destination;

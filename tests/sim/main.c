@@ -48,14 +48,18 @@ struct result {
 };
 
 static const char target_config[] =
-        "{\"jid\":\"%s@lab\",\"password_file\":\"/secret\",\"server\":\"10.0.0.1:5222\",\"name\":\"%s\","
-        "\"controllers\":{\"ctl@lab\":\"admin\"},\"state_dir\":\"/state\",\"catalogue\":[\"/diag\"],"
+        "{\"jid\":\"%s@lab\",\"password_file\":\"/"
+        "secret\",\"server\":\"10.0.0.1:5222\",\"name\":\"%s\","
+        "\"controllers\":{\"ctl@lab\":\"admin\"},\"state_dir\":\"/state\",\"catalogue\":[\"/"
+        "diag\"],"
         "\"slots\":%u,\"queue_max\":1000,\"keep\":\"%s\",\"free_min\":\"1M\","
         "\"power\":{\"command\":[\"/reboot\"],\"simulated\":false},\"boot_id_file\":\"/boot_id\","
         "\"step_program\":\"/rota-step\"}\n";
 static const char controller_config[] =
-        "{\"jid\":\"ctl@lab\",\"password_file\":\"/secret\",\"server\":\"10.0.0.1:5222\",\"accept\":[\"*@lab\"],"
-        "\"state_dir\":\"/state\",\"socket\":\"/run/controller.sock\",\"catalogue\":[\"/diag\"],\"free_min\":\"1M\"}\n";
+        "{\"jid\":\"ctl@lab\",\"password_file\":\"/"
+        "secret\",\"server\":\"10.0.0.1:5222\",\"accept\":[\"*@lab\"],"
+        "\"state_dir\":\"/state\",\"socket\":\"/run/controller.sock\",\"catalogue\":[\"/"
+        "diag\"],\"free_min\":\"1M\"}\n";
 
 static struct machine *make_target(struct rng *r, unsigned i, bool journal) {
         struct machine *m;
@@ -110,7 +114,8 @@ static void schedule(uint64_t seed, bool trace, uint64_t without) {
                                            .patience_usec = rng_range(r, 2, 60) * SEC};
         server_start(&server_ways, rng_next(r));
         server_account("ctl@lab");
-        cast.machines[0] = machine_new("ctl", PART_CONTROLLER, sim_controller_main, rng_next(r), journal);
+        cast.machines[0] =
+                machine_new("ctl", PART_CONTROLLER, sim_controller_main, rng_next(r), journal);
         disk_put(cast.machines[0]->disk, "/controller.json", controller_config, 0644);
         n_targets = 1 + (rng_chance(r, 300) ? rng_below(r, 3) : 0);
         for (unsigned i = 0; i < n_targets; i++)
@@ -136,7 +141,8 @@ static void schedule(uint64_t seed, bool trace, uint64_t without) {
                 .until_usec = until,
         };
         people_start(&people_ways, cast.machines[0], cast.machines + 1, n_targets, rng_next(r));
-        faults_plan(&faults, cast.machines[0], cast.machines + 1, n_targets, until, rng_next(r), without);
+        faults_plan(&faults, cast.machines[0], cast.machines + 1, n_targets, until, rng_next(r),
+                    without);
         cast.deadline_usec = until + 3600 * SEC;
         world_at(until, on_calm, &cast, 0);
         world_run();
@@ -156,11 +162,14 @@ static void run_one(struct result *ret, const struct options *o) {
 static void say_died(struct result *r, int status) {
         snprintf(r->invariant, sizeof(r->invariant), "alive");
         if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-                snprintf(r->finding, sizeof(r->finding), "the schedule did not end within %d real seconds", REAL_SECONDS);
+                snprintf(r->finding, sizeof(r->finding),
+                         "the schedule did not end within %d real seconds", REAL_SECONDS);
         else if (WIFSIGNALED(status))
-                snprintf(r->finding, sizeof(r->finding), "the code died of signal %d", WTERMSIG(status));
+                snprintf(r->finding, sizeof(r->finding), "the code died of signal %d",
+                         WTERMSIG(status));
         else
-                snprintf(r->finding, sizeof(r->finding), "the code ended with %d", WEXITSTATUS(status));
+                snprintf(r->finding, sizeof(r->finding), "the code ended with %d",
+                         WEXITSTATUS(status));
 }
 
 static void begin(struct result *slot, uint64_t seed, const struct options *o) {
@@ -182,11 +191,13 @@ static void begin(struct result *slot, uint64_t seed, const struct options *o) {
         slot->pid = pid; /* the slot is shared: the child has none of its own */
 }
 
-static void print_tallies(const uint64_t *sum, uint64_t schedules, uint64_t failed, double seconds) {
+static void print_tallies(const uint64_t *sum, uint64_t schedules, uint64_t failed,
+                          double seconds) {
         printf("%-32s %12llu\n", "schedules", (unsigned long long)schedules);
         for (unsigned t = 0; t < N_TALLIES; t++)
                 printf("%-32s %12llu\n", tally_name((enum tally)t), (unsigned long long)sum[t]);
-        printf("%-32s %12llu\n%-32s %12.1f\n", "found wrong", (unsigned long long)failed, "real seconds", seconds);
+        printf("%-32s %12llu\n%-32s %12.1f\n", "found wrong", (unsigned long long)failed,
+               "real seconds", seconds);
 }
 
 static double now_seconds(void) {
@@ -199,7 +210,8 @@ static double now_seconds(void) {
 static int run_all(const struct options *o) {
         struct result *slots = mmap(NULL, sizeof(*slots) * JOBS_AT_MOST, PROT_READ | PROT_WRITE,
                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        uint64_t sum[N_TALLIES] = {0}, next = o->from, done = 0, failed = 0, end = o->from + o->schedules;
+        uint64_t sum[N_TALLIES] = {0}, next = o->from, done = 0, failed = 0,
+                 end = o->from + o->schedules;
         double began = now_seconds(), said = began;
 
         if (slots == MAP_FAILED) {
@@ -225,7 +237,8 @@ static int run_all(const struct options *o) {
                         sum[t] += r->tallies[t];
                 if (r->invariant[0]) {
                         failed++;
-                        printf("seed %llu: %s: %s\n", (unsigned long long)r->seed, r->invariant, r->finding);
+                        printf("seed %llu: %s: %s\n", (unsigned long long)r->seed, r->invariant,
+                               r->finding);
                 }
                 r->pid = 0;
                 if (next < end && failed < o->stop_after)
@@ -257,8 +270,9 @@ static uint64_t number(const char *text, const char *what) {
 }
 
 static int usage(void) {
-        fprintf(stderr, "usage: sim [--schedules N] [--from SEED] [--jobs N] [--stop-after FINDINGS]\n"
-                        "       sim --seed SEED [--trace] [--without N,N…]\n");
+        fprintf(stderr,
+                "usage: sim [--schedules N] [--from SEED] [--jobs N] [--stop-after FINDINGS]\n"
+                "       sim --seed SEED [--trace] [--without N,N…]\n");
         return 2;
 }
 
@@ -287,7 +301,8 @@ int main(int argc, char **argv) {
                         o.schedules = 1;
                         o.one = true;
                 } else if (strcmp(argv[i], "--without") == 0) {
-                        for (const char *at = value; *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
+                        for (const char *at = value; *at;
+                             at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
                                 o.without |= UINT64_C(1) << (strtoul(at, NULL, 10) % 64);
                 } else {
                         return usage();

@@ -117,8 +117,8 @@ static void on_overdue(void *subject, uint64_t unused) {
                 world_at(people.desk->proc->frozen_until + 5 * SEC, on_overdue, w, 0);
                 return;
         }
-        world_wrong("reboot", "nobody says what became of a reboot of %s, asked for %llu s ago", w->machine->name,
-                    (unsigned long long)((world->now - w->asked_usec) / SEC));
+        world_wrong("reboot", "nobody says what became of a reboot of %s, asked for %llu s ago",
+                    w->machine->name, (unsigned long long)((world->now - w->asked_usec) / SEC));
 }
 
 struct ask *desk_next(struct desk *d) {
@@ -144,14 +144,19 @@ void desk_answer(struct ask *a, const char *error, const char *text) {
         a->answered(a, error, text);
 }
 
-static void ask(enum ask_verb verb, const char *first, const char *second, answered *fn, void *subject,
-                uint64_t argument) {
+static void ask(enum ask_verb verb, const char *first, const char *second, answered *fn,
+                void *subject, uint64_t argument) {
         struct ask *a = calloc(1, sizeof(*a)), **at;
 
         if (!a)
                 abort();
-        *a = (struct ask){.verb = verb, .first = first, .second = second, .user = "ana", .answered = fn,
-                          .subject = subject, .argument = argument};
+        *a = (struct ask){.verb = verb,
+                          .first = first,
+                          .second = second,
+                          .user = "ana",
+                          .answered = fn,
+                          .subject = subject,
+                          .argument = argument};
         if (!people.desk) {
                 fn(a, "", "nobody listens");
                 return;
@@ -190,15 +195,16 @@ static void read_batch(struct batch *b, const char *text) {
                 if (!id || !target)
                         continue;
                 if (b->answered && strcmp(b->runs[i], id) != 0)
-                        world_wrong("repeated", "submission %s was answered with run %s, and now with %s", b->id,
-                                    b->runs[i], id);
+                        world_wrong("repeated",
+                                    "submission %s was answered with run %s, and now with %s",
+                                    b->id, b->runs[i], id);
                 snprintf(b->runs[i], sizeof(b->runs[i]), "%s", id);
                 b->machines[i] = machine_of(target);
                 truth_run_of(id);
         }
         if (b->answered && b->n_runs != json_length(&runs))
-                world_wrong("repeated", "submission %s had %zu runs, and now has %zu", b->id, b->n_runs,
-                            json_length(&runs));
+                world_wrong("repeated", "submission %s had %zu runs, and now has %zu", b->id,
+                            b->n_runs, json_length(&runs));
         b->n_runs = json_length(&runs);
 }
 
@@ -210,7 +216,8 @@ static void on_cancelled(struct ask *a, const char *error, const char *text) {
         (void)text;
         /* an answer that was lost: again */
         if (error && !error[0])
-                world_after(rng_range(&people.rng, 300 * MSEC, 3 * SEC), cancel, a->subject, a->argument);
+                world_after(rng_range(&people.rng, 300 * MSEC, 3 * SEC), cancel, a->subject,
+                            a->argument);
 }
 
 static void cancel(void *subject, uint64_t which) {
@@ -237,7 +244,8 @@ static void on_submitted(struct ask *a, const char *error, const char *text) {
         if (!first)
                 return;
         if (b->cancel_wanted && b->n_runs > 0)
-                world_after(rng_below(&people.rng, 12 * SEC), cancel, b, rng_below(&people.rng, b->n_runs));
+                world_after(rng_below(&people.rng, 12 * SEC), cancel, b,
+                            rng_below(&people.rng, b->n_runs));
         if (rng_chance(&people.rng, people.ways.repeat_permille)) {
                 world_count(TALLY_DUPLICATES, 1);
                 world_after(rng_below(&people.rng, 20 * SEC), submit, b, 1);
@@ -277,12 +285,16 @@ static void make_batch(struct batch *b) {
         for (size_t i = 0; i < b->n_steps; i++) {
                 struct truth_plan_step *s = &b->steps[i];
 
-                s->bytes = rng_chance(r, 200) ? 0 : rng_below(r, rng_chance(r, 150) ? 200000 : 5000);
+                s->bytes =
+                        rng_chance(r, 200) ? 0 : rng_below(r, rng_chance(r, 150) ? 200000 : 5000);
                 s->exit_status = rng_chance(r, 120) ? 1 + (int)rng_below(r, 3) : 0;
-                PUT("%s{\"exec\":[\"/test\",\"bytes=%llu\",\"usec=%llu\",\"exit=%d\"%s],\"pty\":%s}", i ? "," : "",
-                    (unsigned long long)s->bytes,
-                    (unsigned long long)(rng_chance(r, 400) ? rng_below(r, 200 * MSEC) : rng_below(r, 8 * SEC)),
-                    s->exit_status, rng_chance(r, 100) ? ",\"stubborn\"" : "", rng_chance(r, 500) ? "true" : "false");
+                PUT("%s{\"exec\":[\"/"
+                    "test\",\"bytes=%llu\",\"usec=%llu\",\"exit=%d\"%s],\"pty\":%s}",
+                    i ? "," : "", (unsigned long long)s->bytes,
+                    (unsigned long long)(rng_chance(r, 400) ? rng_below(r, 200 * MSEC)
+                                                            : rng_below(r, 8 * SEC)),
+                    s->exit_status, rng_chance(r, 100) ? ",\"stubborn\"" : "",
+                    rng_chance(r, 500) ? "true" : "false");
         }
         PUT("]}}");
 #undef PUT
@@ -310,9 +322,12 @@ static void on_rebooted(struct ask *a, const char *error, const char *text) {
         json_get_str(&item, "boot_after", &after);
         world_tell("reboot of %s: %s", w->machine->name, text);
         if (ok && (!before || !after || strcmp(before, after) == 0))
-                world_wrong("reboot", "a reboot of %s is said to be done, and its boot id is the same", w->machine->name);
+                world_wrong("reboot",
+                            "a reboot of %s is said to be done, and its boot id is the same",
+                            w->machine->name);
         else if (ok && w->machine->boots < 2)
-                world_wrong("reboot", "a reboot of %s is said to be done, and it has booted once", w->machine->name);
+                world_wrong("reboot", "a reboot of %s is said to be done, and it has booted once",
+                            w->machine->name);
 }
 
 static void want_reboot(void *subject, uint64_t unused) {
@@ -322,7 +337,8 @@ static void want_reboot(void *subject, uint64_t unused) {
         world_count(TALLY_REBOOTS_ASKED, 1);
         w->timeout_usec = rng_range(&people.rng, 20, 120) * SEC;
         snprintf(w->selector, sizeof(w->selector), "%s", w->machine->name);
-        snprintf(w->options, sizeof(w->options), "{\"mode\":\"%s\",\"reason\":\"a test\",\"timeout_usec\":%llu}",
+        snprintf(w->options, sizeof(w->options),
+                 "{\"mode\":\"%s\",\"reason\":\"a test\",\"timeout_usec\":%llu}",
                  modes[rng_below(&people.rng, 3)], (unsigned long long)w->timeout_usec);
         w->asked_usec = world->now;
         ask(ASK_REBOOT, w->selector, w->options, on_rebooted, w, 0);
@@ -373,12 +389,13 @@ static void check_runs(const struct json_at *root) {
                 size_t which;
 
                 if (!batch_of(truth_at(i)->id, &which))
-                        world_wrong("unknown", "run %s was executed or spoken of, and no submission has it",
+                        world_wrong("unknown",
+                                    "run %s was executed or spoken of, and no submission has it",
                                     truth_at(i)->id);
         }
         if (json_length(root) != expected)
-                world_wrong("unknown", "%zu runs were submitted, and the controller has %zu", expected,
-                            json_length(root));
+                world_wrong("unknown", "%zu runs were submitted, and the controller has %zu",
+                            expected, json_length(root));
         for (size_t i = 0; i < json_length(root) && !world->over; i++) {
                 const char *id = NULL, *verdict = "";
                 struct json_at run;
@@ -390,7 +407,8 @@ static void check_runs(const struct json_at *root) {
                 json_get_str(&run, "verdict", &verdict);
                 b = batch_of(id, &which);
                 if (!b) {
-                        world_wrong("unknown", "the controller has a run %s that nobody submitted", id);
+                        world_wrong("unknown", "the controller has a run %s that nobody submitted",
+                                    id);
                         return;
                 }
                 truth_check_run(b->machines[which], id, verdict,
@@ -465,11 +483,14 @@ static void on_targets(struct ask *a, const char *error, const char *text) {
                         json_get_str(&t, "name", &name);
                         json_get_str(&t, "state", &state);
                         json_get_str(&t, "boot", &boot);
-                        found |= name && state && boot && strcmp(name, people.targets[i]->name) == 0 &&
-                                 strcmp(state, "ready") == 0 && strcmp(boot, people.targets[i]->boot) == 0;
+                        found |= name && state && boot &&
+                                 strcmp(name, people.targets[i]->name) == 0 &&
+                                 strcmp(state, "ready") == 0 &&
+                                 strcmp(boot, people.targets[i]->boot) == 0;
                 }
                 if (!found) {
-                        NOT_YET("%s is up and idle, and the controller does not show it so", people.targets[i]->name);
+                        NOT_YET("%s is up and idle, and the controller does not show it so",
+                                people.targets[i]->name);
                         return;
                 }
         }
@@ -526,8 +547,8 @@ static void ping(void *subject, uint64_t unused) {
         ask(ASK_PING, "pc*", "", on_ponged, NULL, 0);
 }
 
-void people_start(const struct people_ways *ways, struct machine *controller, struct machine *const *targets,
-                  size_t n_targets, uint64_t seed) {
+void people_start(const struct people_ways *ways, struct machine *controller,
+                  struct machine *const *targets, size_t n_targets, uint64_t seed) {
         memset(&people, 0, sizeof(people));
         people.rng.state = seed;
         people.ways = *ways;
@@ -539,11 +560,13 @@ void people_start(const struct people_ways *ways, struct machine *controller, st
         for (size_t i = 0; i < people.n_batches; i++) {
                 make_batch(&people.batches[i]);
                 world_count(TALLY_BATCHES, 1);
-                world_after(rng_range(&people.rng, SEC, ways->until_usec), submit, &people.batches[i], 0);
+                world_after(rng_range(&people.rng, SEC, ways->until_usec), submit,
+                            &people.batches[i], 0);
         }
         for (size_t i = 0; i < people.n_reboots; i++) {
                 people.reboots[i].machine = targets[rng_below(&people.rng, n_targets)];
-                world_after(rng_range(&people.rng, 3 * SEC, ways->until_usec), want_reboot, &people.reboots[i], 0);
+                world_after(rng_range(&people.rng, 3 * SEC, ways->until_usec), want_reboot,
+                            &people.reboots[i], 0);
         }
         world_after(rng_below(&people.rng, ways->until_usec), ping, NULL, 0);
 }

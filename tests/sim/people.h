@@ -16,7 +16,8 @@ enum ask_verb {
 };
 
 struct ask;
-typedef void answered(struct ask *a, const char *error, const char *text); /* error "": nobody is there */
+typedef void answered(struct ask *a, const char *error,
+                      const char *text); /* error "": nobody is there */
 
 struct ask {
         struct ask *next;
@@ -53,8 +54,8 @@ struct people_ways {
         uint64_t until_usec; /* nothing is asked for later */
 };
 
-void people_start(const struct people_ways *ways, struct machine *controller, struct machine *const *targets,
-                  size_t n_targets, uint64_t seed);
+void people_start(const struct people_ways *ways, struct machine *controller,
+                  struct machine *const *targets, size_t n_targets, uint64_t seed);
 void people_proc_died(struct proc *p);
 /* From now on they wait until everything is over, and look whether it is well. */
 void people_settle(uint64_t deadline_usec);

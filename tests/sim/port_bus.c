@@ -59,8 +59,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
         return 0;
 }
 
-int bus_new(struct bus **ret, sd_event *event, const struct bus_config *config, const struct bus_ops *ops,
-            void *userdata) {
+int bus_new(struct bus **ret, sd_event *event, const struct bus_config *config,
+            const struct bus_ops *ops, void *userdata) {
         struct bus *b = calloc(1, sizeof(*b));
         int fd;
 
@@ -126,7 +126,8 @@ void bus_tell_run(struct bus *b, struct bus_client *only, const char *json) {
         desk_told_run(b->desk, json);
 }
 
-void bus_tell_grew(struct bus *b, struct bus_client *only, const char *run, const char *stream, uint64_t next) {
+void bus_tell_grew(struct bus *b, struct bus_client *only, const char *run, const char *stream,
+                   uint64_t next) {
         (void)only;
         desk_told_grew(b->desk, run, stream, next);
 }

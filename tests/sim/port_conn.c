@@ -61,8 +61,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
         return 0;
 }
 
-int conn_new(struct conn **ret, sd_event *event, const struct conn_config *config, const struct conn_ops *ops,
-             void *userdata) {
+int conn_new(struct conn **ret, sd_event *event, const struct conn_config *config,
+             const struct conn_ops *ops, void *userdata) {
         struct conn *c = calloc(1, sizeof(*c));
         int fd, r;
 
@@ -70,8 +70,9 @@ int conn_new(struct conn **ret, sd_event *event, const struct conn_config *confi
                 return -ENOMEM;
         c->ops = *ops;
         c->userdata = userdata;
-        fd = wire_new(&c->wire, config->jid,
-                      (const int[]){LINK_REFUSED, LINK_TIMEOUT, LINK_LOST, LINK_CONFLICT, LINK_CLOSED});
+        fd = wire_new(
+                &c->wire, config->jid,
+                (const int[]){LINK_REFUSED, LINK_TIMEOUT, LINK_LOST, LINK_CONFLICT, LINK_CLOSED});
         if (fd < 0) {
                 free(c);
                 return fd;

@@ -24,7 +24,8 @@ static void *stack_take(void) {
 
         if (n_stacks > 0)
                 return stacks[--n_stacks];
-        s = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        s = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
         if (s == MAP_FAILED)
                 abort();
         return s;
@@ -70,8 +71,8 @@ static void after_death(struct proc *p) {
         struct machine *m = p->machine;
 
         if (p == m->daemon && m->on)
-                world_after(rng_range(&m->rng, 100 * MSEC, m->calm ? SEC : 3 * SEC), restart_daemon, m,
-                            m->generation);
+                world_after(rng_range(&m->rng, 100 * MSEC, m->calm ? SEC : 3 * SEC), restart_daemon,
+                            m, m->generation);
 }
 
 static void to_scheduler(struct proc *p) {
@@ -189,8 +190,9 @@ static void forget_dead(struct machine *m) {
         m->n_procs = n;
 }
 
-struct proc *proc_start(struct machine *m, enum part part, const char *name, int (*main_fn)(int, char **),
-                        int argc, const char *const *argv, struct proc *parent) {
+struct proc *proc_start(struct machine *m, enum part part, const char *name,
+                        int (*main_fn)(int, char **), int argc, const char *const *argv,
+                        struct proc *parent) {
         struct proc *p = calloc(1, sizeof(*p));
         uintptr_t address = (uintptr_t)p;
 
@@ -215,7 +217,8 @@ struct proc *proc_start(struct machine *m, enum part part, const char *name, int
         p->context.uc_stack.ss_sp = p->stack;
         p->context.uc_stack.ss_size = STACK;
         p->context.uc_link = NULL;
-        makecontext(&p->context, (void (*)(void))run, 2, (unsigned)(address >> 32), (unsigned)address);
+        makecontext(&p->context, (void (*)(void))run, 2, (unsigned)(address >> 32),
+                    (unsigned)address);
         p->wake_usec = world->now + rng_range(&m->rng, 200, 3 * MSEC);
         world_at(p->wake_usec, on_turn, p, p->turn);
         return p;
@@ -233,7 +236,7 @@ static void blow(struct proc *p) {
         case FUSE_CRASH:
                 world_count(p->part == PART_TARGET       ? TALLY_CRASHES_TARGET
                             : p->part == PART_CONTROLLER ? TALLY_CRASHES_CONTROLLER
-                                                            : TALLY_STEP_KILLS,
+                                                         : TALLY_STEP_KILLS,
                             1);
                 proc_kill(p, SIGKILL);
                 break;
@@ -273,8 +276,8 @@ uint64_t machine_realtime(const void *machine) {
         return (uint64_t)((int64_t)world->now + m->realtime_offset);
 }
 
-struct machine *machine_new(const char *name, enum part daemon_part, int (*daemon_main)(int, char **),
-                            uint64_t seed, bool journal) {
+struct machine *machine_new(const char *name, enum part daemon_part,
+                            int (*daemon_main)(int, char **), uint64_t seed, bool journal) {
         struct machine *m = calloc(1, sizeof(*m));
 
         if (!m)
@@ -301,7 +304,8 @@ void machine_boot(struct machine *m) {
         m->boots++;
         m->booted_usec = world->now;
         m->down_asked = false;
-        snprintf(m->boot, sizeof(m->boot), "%08x-%04x-%s", (unsigned)rng_next(&m->rng), m->boots, m->name);
+        snprintf(m->boot, sizeof(m->boot), "%08x-%04x-%s", (unsigned)rng_next(&m->rng), m->boots,
+                 m->name);
         snprintf(text, sizeof(text), "%s\n", m->boot);
         disk_put(m->disk, "/boot_id", text, 0444);
         world_tell("%s boots: %s", m->name, m->boot);
@@ -336,7 +340,8 @@ void machine_cut(struct machine *m) {
         server_machine_dark(m);
         go_dark(m);
         disk_cut(m->disk);
-        world_after(rng_range(&m->rng, SEC, m->calm ? 5 * SEC : 30 * SEC), on_power_back, m, m->generation);
+        world_after(rng_range(&m->rng, SEC, m->calm ? 5 * SEC : 30 * SEC), on_power_back, m,
+                    m->generation);
 }
 
 void machine_reboot(struct machine *m, bool force) {

@@ -52,9 +52,9 @@ struct proc {
         ucontext_t context;
         void *stack;
         /* waiting */
-        uint64_t turn;  /* of the wake-up that counts */
-        bool waits;     /* for anything, or the time */
-        bool woken;     /* while it did not wait */
+        uint64_t turn; /* of the wake-up that counts */
+        bool waits;    /* for anything, or the time */
+        bool woken;    /* while it did not wait */
         uint64_t wake_usec;
         uint64_t frozen_until;
         /* what the kernel knows of it */
@@ -85,14 +85,14 @@ struct machine {
         pid_t pids;
         bool link_up;
         uint64_t link_since;
-        bool calm; /* the faults are over */
-        bool down_asked; /* the reboot command was given */
+        bool calm;              /* the faults are over */
+        bool down_asked;        /* the reboot command was given */
         unsigned slow_permille; /* system calls that take their time */
         unsigned boots;
 };
 
-struct machine *machine_new(const char *name, enum part daemon_part, int (*daemon_main)(int, char **),
-                            uint64_t seed, bool journal);
+struct machine *machine_new(const char *name, enum part daemon_part,
+                            int (*daemon_main)(int, char **), uint64_t seed, bool journal);
 void machine_boot(struct machine *m);
 /* The power goes, and comes back later. */
 void machine_cut(struct machine *m);

@@ -47,10 +47,12 @@ static void print(struct program *g, size_t size) {
 
                 if (rng_chance(&g->rng, 600))
                         len = snprintf(line, sizeof(line), "test %llu of block %llu: ok\n",
-                                       (unsigned long long)g->left, (unsigned long long)rng_below(&g->rng, 100));
+                                       (unsigned long long)g->left,
+                                       (unsigned long long)rng_below(&g->rng, 100));
                 else
                         len = snprintf(line, sizeof(line), "%016llx%016llx%016llx\r\n",
-                                       (unsigned long long)rng_next(&g->rng), (unsigned long long)rng_next(&g->rng),
+                                       (unsigned long long)rng_next(&g->rng),
+                                       (unsigned long long)rng_next(&g->rng),
                                        (unsigned long long)rng_next(&g->rng));
                 if ((size_t)len > from + size - g->n)
                         len = (int)(from + size - g->n);

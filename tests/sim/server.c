@@ -88,7 +88,8 @@ static struct parcel *stanza(const char *format, ...) {
         va_start(ap, format);
         n = vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        return parcel_new(WIRE_STANZA, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+        return parcel_new(WIRE_STANZA, text,
+                          (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
 static void push(struct queue *q, struct parcel *p) {
@@ -134,16 +135,19 @@ static void read_root(const char *text, struct root *ret) {
         *ret = (struct root){.after_name = 1 + n};
         snprintf(ret->name, sizeof(ret->name), "%.*s", (int)n, text + 1);
         for (at = 1 + n; text[at] && text[at] != '>' && text[at] != '/';) {
-                size_t name = at + strspn(text + at, " "), equals = name + strcspn(text + name, "=>/");
+                size_t name = at + strspn(text + at, " "),
+                       equals = name + strcspn(text + name, "=>/");
                 char quote = text[equals] == '=' ? text[equals + 1] : '\0';
                 size_t value = equals + 2, end;
                 const struct {
                         const char *name;
                         char *to;
                         size_t size;
-                } wanted[] = {{"to", ret->to, sizeof(ret->to)},
-                              {"type", ret->type, sizeof(ret->type)},
-                              {"id", ret->id, sizeof(ret->id)}};
+                } wanted[] = {
+                        {"to",   ret->to,   sizeof(ret->to)  },
+                        {"type", ret->type, sizeof(ret->type)},
+                        {"id",   ret->id,   sizeof(ret->id)  }
+                };
 
                 if (quote != '\'' && quote != '"')
                         break;
@@ -151,7 +155,8 @@ static void read_root(const char *text, struct root *ret) {
                 for (size_t i = 0; i < 3; i++)
                         if (equals - name == strlen(wanted[i].name) &&
                             strncmp(text + name, wanted[i].name, equals - name) == 0)
-                                snprintf(wanted[i].to, wanted[i].size, "%.*s", (int)(end - value), text + value);
+                                snprintf(wanted[i].to, wanted[i].size, "%.*s", (int)(end - value),
+                                         text + value);
                 at = end + 1;
         }
 }
@@ -203,7 +208,8 @@ static struct account *account_of(const char *jid) {
         size_t n = strcspn(jid, "/");
 
         for (size_t i = 0; i < server.n_accounts; i++)
-                if (strncmp(server.accounts[i].bare, jid, n) == 0 && server.accounts[i].bare[n] == '\0')
+                if (strncmp(server.accounts[i].bare, jid, n) == 0 &&
+                    server.accounts[i].bare[n] == '\0')
                         return &server.accounts[i];
         return NULL;
 }
@@ -280,7 +286,8 @@ static void bounce(const struct root *r, const char *from) {
 
         if (back && (strcmp(r->type, "get") == 0 || strcmp(r->type, "set") == 0))
                 down(back, stanza("<iq type='error' id='%s' from='%s' to='%s'><error type='cancel'>"
-                                  "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+                                  "<service-unavailable "
+                                  "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
                                   r->id, r->to, from));
 }
 
@@ -315,7 +322,8 @@ static void give_store(struct wire *w) {
                         abort();
                 late->kind = WIRE_STANZA;
                 late->len = (size_t)sprintf(late->text,
-                                            "%.*s<delay xmlns='urn:xmpp:delay' stamp='2026-11-21T00:00:00Z'/></message>",
+                                            "%.*s<delay xmlns='urn:xmpp:delay' "
+                                            "stamp='2026-11-21T00:00:00Z'/></message>",
                                             (int)n, p->text);
                 down(w, late);
                 p->when = world->now;
@@ -353,8 +361,9 @@ static void roster_of(struct wire *w, const struct root *r) {
                 if (&server.accounts[i] != w->account)
                         snprintf(items + strlen(items), sizeof(items) - strlen(items),
                                  "<item jid='%s' subscription='both'/>", server.accounts[i].bare);
-        down(w, stanza("<iq type='result' id='%s' to='%s'><query xmlns='jabber:iq:roster'>%s</query></iq>", r->id,
-                       w->full, items));
+        down(w, stanza("<iq type='result' id='%s' to='%s'><query "
+                       "xmlns='jabber:iq:roster'>%s</query></iq>",
+                       r->id, w->full, items));
 }
 
 static void remember_power(const struct parcel *p) {
@@ -621,7 +630,8 @@ bool wire_next(struct wire *w, struct wire_news *ret) {
         if (!p)
                 return false;
         w->held = p;
-        *ret = (struct wire_news){.kind = p->kind, .cause = p->cause, .text = p->text, .len = p->len};
+        *ret = (struct wire_news){
+                .kind = p->kind, .cause = p->cause, .text = p->text, .len = p->len};
         if (p->kind == WIRE_STANZA) {
                 if (world->trace)
                         world_tell("<< %.*s", (int)(p->len < 300 ? p->len : 300), p->text);
@@ -750,7 +760,8 @@ void server_machine_dark(struct machine *m) {
                 w->silence++;
                 drain(&w->up);
                 if (w->session)
-                        world_after(rng_range(&server.rng, SEC, server.ways.patience_usec), on_given_up, w, w->silence);
+                        world_after(rng_range(&server.rng, SEC, server.ways.patience_usec),
+                                    on_given_up, w, w->silence);
         }
 }
 
@@ -764,10 +775,11 @@ void server_link(struct machine *m, bool up) {
                         continue;
                 w->silence++;
                 if (!up) {
-                        world_after(rng_range(&server.rng, 15 * SEC, 35 * SEC), on_client_gives_up, w, w->silence);
+                        world_after(rng_range(&server.rng, 15 * SEC, 35 * SEC), on_client_gives_up,
+                                    w, w->silence);
                         if (w->session)
-                                world_after(rng_range(&server.rng, SEC, server.ways.patience_usec), on_given_up, w,
-                                            w->silence);
+                                world_after(rng_range(&server.rng, SEC, server.ways.patience_usec),
+                                            on_given_up, w, w->silence);
                         continue;
                 }
                 if (w->connecting)
@@ -775,7 +787,8 @@ void server_link(struct machine *m, bool up) {
                 else if (!w->session && !w->over)
                         tell(w, WIRE_ENDED, w->causes[WIRE_LOST], "reset");
                 else if (w->session && w->dropped && !w->fin)
-                        world_after(rng_range(&server.rng, SEC, server.ways.patience_usec), on_given_up, w, w->silence);
+                        world_after(rng_range(&server.rng, SEC, server.ways.patience_usec),
+                                    on_given_up, w, w->silence);
                 pump_up(w, 0);
                 pump_down(w, 0);
         }

@@ -50,7 +50,7 @@ const char *wire_full_jid(const struct wire *w);
 struct proc *wire_proc(const struct wire *w);
 
 struct server_ways {
-        bool forgetful; /* the last two seconds of its store are lost with it */
+        bool forgetful;         /* the last two seconds of its store are lost with it */
         uint64_t patience_usec; /* until a silent session is given up */
 };
 

@@ -206,21 +206,27 @@ struct truth_launch *truth_launched(struct proc *step) {
         if (events)
                 read_story((const char *)events->safe, file_safe_size(events), &s);
         if (s.started[number] == 0)
-                world_wrong("announced", "run %s: step %u runs, and no durable event says so", r->id, number);
+                world_wrong("announced", "run %s: step %u runs, and no durable event says so",
+                            r->id, number);
         for (unsigned k = 1; k < number; k++)
                 if (s.stepped[k] != 1 || s.verdicts[k] != VERDICT_PASSED)
-                        world_wrong("order", "run %s: step %u runs, and step %u has not passed", r->id, number, k);
+                        world_wrong("order", "run %s: step %u runs, and step %u has not passed",
+                                    r->id, number, k);
         if (s.ended > 0 || s.stepped[number] > 0)
                 world_wrong("once", "run %s: step %u runs after its end", r->id, number);
         if (r->machine && r->machine != m)
                 world_wrong("once", "run %s runs on two machines", r->id);
         for (size_t i = 0; i < r->n_launches; i++)
                 if (r->launches[i].number == number)
-                        world_wrong("once", "run %s: step %u is executed a second time", r->id, number);
+                        world_wrong("once", "run %s: step %u is executed a second time", r->id,
+                                    number);
         r->machine = m;
         l = &r->launches[r->n_launches++];
-        *l = (struct truth_launch){
-                .run = r, .step = step, .number = number, .boot = m->generation, .at_usec = world->now};
+        *l = (struct truth_launch){.run = r,
+                                   .step = step,
+                                   .number = number,
+                                   .boot = m->generation,
+                                   .at_usec = world->now};
         return l;
 }
 
@@ -247,8 +253,8 @@ void truth_wrote(struct proc *p, const struct node *n, uint64_t at, const void *
         t = &r->streams[number];
         if (at != t->n) {
                 if (!t->cut)
-                        world_wrong("bytes", "run %s: %u.out is written at %llu, and has %zu bytes", r->id, number,
-                                    (unsigned long long)at, t->n);
+                        world_wrong("bytes", "run %s: %u.out is written at %llu, and has %zu bytes",
+                                    r->id, number, (unsigned long long)at, t->n);
                 if (at < t->n)
                         t->n = (size_t)at;
         }
@@ -327,7 +333,8 @@ static void controller_acks(struct proc *p, const char *at, const char *end) {
         t = stream_of(run, name);
         f = run_file(p->machine, run, name);
         if (n > 0 && (!f || file_safe_size(f) < n || !node_name_safe(f)))
-                world_wrong("acknowledged", "%s of run %s is acknowledged up to %llu, and %llu bytes are durable%s",
+                world_wrong("acknowledged",
+                            "%s of run %s is acknowledged up to %llu, and %llu bytes are durable%s",
                             name, run, (unsigned long long)n,
                             f ? (unsigned long long)file_safe_size(f) : 0ULL,
                             f && !node_name_safe(f) ? ", without a name" : "");
@@ -344,8 +351,9 @@ static void controller_has(const char *at, const char *end) {
         attribute(at, end, "next", next, sizeof(next));
         t = stream_of(run, name);
         if (t && strtoull(next, NULL, 10) < t->acked)
-                world_wrong("acknowledged", "%s of run %s was acknowledged up to %llu, and now there are %s", name, run,
-                            (unsigned long long)t->acked, next);
+                world_wrong("acknowledged",
+                            "%s of run %s was acknowledged up to %llu, and now there are %s", name,
+                            run, (unsigned long long)t->acked, next);
 }
 
 static void controller_done(struct proc *p, const char *at, const char *end) {
@@ -364,8 +372,11 @@ static void controller_done(struct proc *p, const char *at, const char *end) {
                 snprintf(name, sizeof(name), "%u.out", k);
                 f = run_file(p->machine, run, name);
                 if (!f || file_safe_size(f) < t->n)
-                        world_wrong("acknowledged", "run %s is said to be done, and of %s %llu of %zu bytes are durable",
-                                    run, name, f ? (unsigned long long)file_safe_size(f) : 0ULL, t->n);
+                        world_wrong("acknowledged",
+                                    "run %s is said to be done, and of %s %llu of %zu bytes are "
+                                    "durable",
+                                    run, name, f ? (unsigned long long)file_safe_size(f) : 0ULL,
+                                    t->n);
         }
 }
 
@@ -383,8 +394,10 @@ static void target_chunk(struct proc *p, const char *at, const char *end) {
         n = strtoull(offset, NULL, 10) + strtoull(size, NULL, 10);
         f = run_file(p->machine, run, "events");
         if (!f || file_safe_size(f) < n || !node_name_safe(f))
-                world_wrong("announced", "events of run %s up to %llu are sent, and %llu bytes are durable", run,
-                            (unsigned long long)n, f ? (unsigned long long)file_safe_size(f) : 0ULL);
+                world_wrong("announced",
+                            "events of run %s up to %llu are sent, and %llu bytes are durable", run,
+                            (unsigned long long)n,
+                            f ? (unsigned long long)file_safe_size(f) : 0ULL);
 }
 
 static struct nonce *nonce_of(const char *text) {
@@ -395,7 +408,8 @@ static struct nonce *nonce_of(const char *text) {
 }
 
 static void target_challenges(struct proc *p, const char *full, const char *at, const char *end) {
-        struct nonce *n = &truth.nonces[truth.n_nonces < NONCES_MAX ? truth.n_nonces++ : NONCES_MAX - 1];
+        struct nonce *n =
+                &truth.nonces[truth.n_nonces < NONCES_MAX ? truth.n_nonces++ : NONCES_MAX - 1];
 
         *n = (struct nonce){.proc = p, .at_usec = world->now};
         snprintf(n->full, sizeof(n->full), "%s", full);
@@ -409,11 +423,13 @@ static void target_agrees(struct proc *p, const char *full, const char *at, cons
         char draining[8];
 
         if (!n)
-                world_wrong("challenge", "%s agrees to a reboot without a challenge of its own", p->name);
+                world_wrong("challenge", "%s agrees to a reboot without a challenge of its own",
+                            p->name);
         else if (n->used)
                 world_wrong("challenge", "%s agrees twice to one challenge", p->name);
         else if (n->proc != p || strcmp(n->full, full) != 0)
-                world_wrong("challenge", "%s agrees to a challenge of another boot or process", p->name);
+                world_wrong("challenge", "%s agrees to a challenge of another boot or process",
+                            p->name);
         else if (world->now - n->at_usec > 10 * SEC + 500 * MSEC)
                 world_wrong("challenge", "%s agrees to a challenge that is %llu s old", p->name,
                             (unsigned long long)((world->now - n->at_usec) / SEC));
@@ -432,8 +448,9 @@ void truth_reboot_command(struct proc *daemon) {
         if (!truth.grants[i].open || truth.grants[i].proc != daemon)
                 world_wrong("challenge", "%s reboots, and nothing was granted", daemon->name);
         else if (!truth.grants[i].draining && world->now - truth.grants[i].granted_usec > 11 * SEC)
-                world_wrong("late", "%s reboots %llu s after it was granted", daemon->name,
-                            (unsigned long long)((world->now - truth.grants[i].granted_usec) / SEC));
+                world_wrong(
+                        "late", "%s reboots %llu s after it was granted", daemon->name,
+                        (unsigned long long)((world->now - truth.grants[i].granted_usec) / SEC));
         truth.grants[i].open = false;
 }
 
@@ -468,7 +485,8 @@ void truth_received(struct proc *p, const char *full, const char *text) {
         if (!at || i == SIZE_MAX)
                 return;
         truth.grants[i].asked_usec = world->now;
-        attribute(at, at + strcspn(at, ">"), "nonce", truth.grants[i].nonce, sizeof(truth.grants[i].nonce));
+        attribute(at, at + strcspn(at, ">"), "nonce", truth.grants[i].nonce,
+                  sizeof(truth.grants[i].nonce));
 }
 
 /* ---- what the controller shows ---- */
@@ -484,14 +502,16 @@ void truth_shown_ended(const char *id, const char *verdict) {
                 struct node *f;
 
                 if (!r->launches[i].ended) {
-                        world_wrong("shown", "run %s is shown as passed, and a program of it runs", id);
+                        world_wrong("shown", "run %s is shown as passed, and a program of it runs",
+                                    id);
                         return;
                 }
                 snprintf(name, sizeof(name), "%u.out", r->launches[i].number);
                 f = run_file(truth.controller, id, name);
                 if (t->n > 0 && (!f || f->size < t->n))
-                        world_wrong("shown", "run %s is shown as passed, and %s has %zu of %zu bytes here", id, name,
-                                    f ? f->size : 0, t->n);
+                        world_wrong("shown",
+                                    "run %s is shown as passed, and %s has %zu of %zu bytes here",
+                                    id, name, f ? f->size : 0, t->n);
         }
 }
 
@@ -499,13 +519,15 @@ void truth_shown_bytes(const char *id, const char *stream, uint64_t next) {
         struct node *f = run_file(truth.controller, id, stream);
 
         if (next > 0 && (!f || file_safe_size(f) < next))
-                world_wrong("shown", "%s of run %s is shown up to %llu, and %llu bytes are durable", stream, id,
-                            (unsigned long long)next, f ? (unsigned long long)file_safe_size(f) : 0ULL);
+                world_wrong("shown", "%s of run %s is shown up to %llu, and %llu bytes are durable",
+                            stream, id, (unsigned long long)next,
+                            f ? (unsigned long long)file_safe_size(f) : 0ULL);
 }
 
 /* ---- in the end ---- */
 
-static void check_bytes(struct machine *target, struct truth_run *r, unsigned number, const struct story *s) {
+static void check_bytes(struct machine *target, struct truth_run *r, unsigned number,
+                        const struct story *s) {
         const struct truth_stream *t = &r->streams[number];
         struct node *here, *there;
         char name[16];
@@ -514,22 +536,29 @@ static void check_bytes(struct machine *target, struct truth_run *r, unsigned nu
         here = run_file(truth.controller, r->id, name);
         there = run_file(target, r->id, name);
         if (here && (here->size > t->n || memcmp(here->data, t->bytes, here->size) != 0))
-                world_wrong("bytes", "%s of run %s: the controller has %zu bytes that are not what rota-step wrote (%zu)",
+                world_wrong("bytes",
+                            "%s of run %s: the controller has %zu bytes that are not what "
+                            "rota-step wrote (%zu)",
                             name, r->id, here->size, t->n);
         if (!t->cut && t->n > 0 && (!here || here->size != t->n))
-                world_wrong("bytes", "%s of run %s: rota-step wrote %zu bytes, the controller has %zu", name, r->id, t->n,
-                            here ? here->size : 0);
+                world_wrong("bytes",
+                            "%s of run %s: rota-step wrote %zu bytes, the controller has %zu", name,
+                            r->id, t->n, here ? here->size : 0);
         if (there && there->size > 0 && (!here || here->size < there->size))
-                world_wrong("bytes", "%s of run %s: the target has %zu bytes, the controller %zu", name, r->id,
-                            there->size, here ? here->size : 0);
+                world_wrong("bytes", "%s of run %s: the target has %zu bytes, the controller %zu",
+                            name, r->id, there->size, here ? here->size : 0);
         if (s->stepped[number] > 0 && s->sizes[number] > (here ? here->size : 0))
-                world_wrong("bytes", "%s of run %s: the step ended with %llu bytes, the controller has %zu", name, r->id,
-                            (unsigned long long)s->sizes[number], here ? here->size : 0);
+                world_wrong("bytes",
+                            "%s of run %s: the step ended with %llu bytes, the controller has %zu",
+                            name, r->id, (unsigned long long)s->sizes[number],
+                            here ? here->size : 0);
         for (size_t i = 0; i < r->n_launches; i++)
                 if (r->launches[i].number == number && s->verdicts[number] == VERDICT_PASSED &&
                     r->launches[i].printed != t->n)
-                        world_wrong("bytes", "%s of run %s: the program printed %llu bytes, rota-step wrote %zu", name,
-                                    r->id, (unsigned long long)r->launches[i].printed, t->n);
+                        world_wrong(
+                                "bytes",
+                                "%s of run %s: the program printed %llu bytes, rota-step wrote %zu",
+                                name, r->id, (unsigned long long)r->launches[i].printed, t->n);
 }
 
 static const struct truth_launch *launch_of(const struct truth_run *r, unsigned number) {
@@ -558,31 +587,36 @@ static void check_verdict(struct machine *target, struct truth_run *r, const cha
                 world_wrong("verdict", "run %s failed, and none of its programs did", r->id);
         else if (strcmp(verdict, "cancelled") == 0 && !e->cancelled && !e->may_wait_in_vain)
                 world_wrong("verdict", "run %s is cancelled, and nobody asked for that", r->id);
-        else if (strcmp(verdict, "not-run") == 0 && !r->excused && !e->may_wait_in_vain && !e->cancelled &&
-                 !truth_disk_was_troubled(target))
+        else if (strcmp(verdict, "not-run") == 0 && !r->excused && !e->may_wait_in_vain &&
+                 !e->cancelled && !truth_disk_was_troubled(target))
                 world_wrong("verdict", "run %s was not run, and nothing stood in its way", r->id);
 }
 
 void truth_check_run(struct machine *target, const char *id, const char *verdict,
                      const struct truth_expectation *e) {
         struct truth_run *r = truth_run_of(id);
-        struct node *here = run_file(truth.controller, id, "events"), *there = run_file(target, id, "events");
+        struct node *here = run_file(truth.controller, id, "events"),
+                    *there = run_file(target, id, "events");
         const char *text = there ? (const char *)there->data : r->journal;
         size_t len = there ? there->size : r->journal_size;
         struct story s = {0};
 
         if (!text && r->n_launches > 0) {
-                world_wrong("journal", "run %s was executed, and its target knows nothing of it", id);
+                world_wrong("journal", "run %s was executed, and its target knows nothing of it",
+                            id);
                 return;
         }
         if (text) {
                 read_story(text, len, &s);
                 if (s.torn || s.accepted != 1 || s.ended != 1)
-                        world_wrong("final", "run %s was accepted %u times and ended %u times%s", id, s.accepted, s.ended,
+                        world_wrong("final", "run %s was accepted %u times and ended %u times%s",
+                                    id, s.accepted, s.ended,
                                     s.torn ? ", and its journal is torn" : "");
                 if (!here || here->size != len || memcmp(here->data, text, len) != 0)
-                        world_wrong("journal", "run %s: the journals differ (target %zu bytes, controller %zu)", id, len,
-                                    here ? here->size : 0);
+                        world_wrong(
+                                "journal",
+                                "run %s: the journals differ (target %zu bytes, controller %zu)",
+                                id, len, here ? here->size : 0);
                 if (strcmp(verdict_name(s.verdict), verdict) != 0)
                         world_wrong("final", "run %s: %s for its target, %s for the controller", id,
                                     verdict_name(s.verdict), verdict);
@@ -601,10 +635,12 @@ bool truth_delivered(struct machine *target, const char *id, const char **ret_wh
         read_story((const char *)events->data, events->size, &s);
         *ret_why = s.ended == 0 ? "has not ended on its target" : "is not delivered";
         /* the mark is not tried again when there was no space for it: then the next start is told once more */
-        return s.ended > 0 && (run_file(target, id, "delivered") || truth_disk_was_troubled(target));
+        return s.ended > 0 &&
+               (run_file(target, id, "delivered") || truth_disk_was_troubled(target));
 }
 
-void sim_log(enum log_level level, const char *text, const struct log_field *fields, size_t n_fields) {
+void sim_log(enum log_level level, const char *text, const struct log_field *fields,
+             size_t n_fields) {
         (void)fields;
         (void)n_fields;
         world_tell("<%d> %s", (int)level, text);

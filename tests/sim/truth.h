@@ -80,7 +80,8 @@ struct truth_expectation {
         bool cancelled;
         bool may_wait_in_vain; /* a time to live, if_idle, a short queue */
 };
-void truth_check_run(struct machine *target, const char *id, const char *verdict, const struct truth_expectation *e);
+void truth_check_run(struct machine *target, const char *id, const char *verdict,
+                     const struct truth_expectation *e);
 /* Was everything of it told by the target, and does the target know? */
 bool truth_delivered(struct machine *target, const char *id, const char **ret_why);
 void truth_check_unknown(void);
@@ -88,4 +89,5 @@ void truth_shown_ended(const char *id, const char *verdict);
 void truth_shown_bytes(const char *id, const char *stream, uint64_t next);
 
 /* Of simulated daemons. */
-void sim_log(enum log_level level, const char *text, const struct log_field *fields, size_t n_fields);
+void sim_log(enum log_level level, const char *text, const struct log_field *fields,
+             size_t n_fields);

@@ -49,7 +49,8 @@ static int on_write(sqlite3_file *file, const void *data, int size, sqlite3_int6
         struct vfs_file *f = (struct vfs_file *)file;
 
         for (int done = 0; done < size;) {
-                ssize_t n = sim_pwrite(f->fd, (const char *)data + done, (size_t)(size - done), at + done);
+                ssize_t n = sim_pwrite(f->fd, (const char *)data + done, (size_t)(size - done),
+                                       at + done);
 
                 if (n < 0)
                         return errno == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
@@ -183,7 +184,8 @@ static const sqlite3_io_methods methods = {
         .xShmUnmap = on_unmap,
 };
 
-static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags) {
+static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
+                   int *ret_flags) {
         struct vfs_file *f = (struct vfs_file *)file;
 
         (void)vfs;

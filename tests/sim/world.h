@@ -88,7 +88,8 @@ uint64_t world_next(void);
 /* Until somebody says that it is over, or nothing is left to happen. */
 void world_run(void);
 /* An invariant does not hold. The first finding ends the schedule. */
-void world_wrong(const char *invariant, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_wrong(const char *invariant, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
 void world_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static inline void world_count(enum tally t, uint64_t n) {
         world->tallies[t] += n;
