@@ -113,6 +113,10 @@ bool conn_full(const struct conn *c) {
         return wire_full(c->wire);
 }
 
+void conn_backlog(const struct conn *c, struct link_backlog *ret) {
+        wire_backlog(c->wire, &ret->sent, &ret->waiting);
+}
+
 uint64_t conn_heard_usec(const struct conn *c) {
         return c->heard_usec;
 }

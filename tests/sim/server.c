@@ -48,6 +48,7 @@ struct wire {
         bool fin;       /* its end follows what it sent */
         struct queue up, down, inbox, unacked;
         uint64_t last_up, last_down;
+        uint64_t sent; /* bytes, ever */
         size_t unsent;
         bool choked;
         struct parcel *held; /* of the last wire_next() */
@@ -597,6 +598,7 @@ void wire_send(struct wire *w, const char *text, size_t len) {
                         world_tell(">> %.*s", (int)(n < 300 ? n : 300), text);
                 p->when = w->last_up = when > w->last_up ? when : w->last_up;
                 w->unsent += n;
+                w->sent += n;
                 push(&w->up, p);
                 world_at(p->when, pump_up, w, 0);
                 text += n;
@@ -608,6 +610,11 @@ void wire_send(struct wire *w, const char *text, size_t len) {
 
 bool wire_full(const struct wire *w) {
         return w->choked;
+}
+
+void wire_backlog(const struct wire *w, uint64_t *ret_sent, uint64_t *ret_waiting) {
+        *ret_sent = w->sent;
+        *ret_waiting = w->unsent;
 }
 
 const char *wire_full_jid(const struct wire *w) {

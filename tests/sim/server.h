@@ -46,6 +46,7 @@ bool wire_next(struct wire *w, struct wire_news *ret);
 /* The stanza of the last wire_next() was dealt with. */
 void wire_handled(struct wire *w);
 bool wire_full(const struct wire *w);
+void wire_backlog(const struct wire *w, uint64_t *ret_sent, uint64_t *ret_waiting);
 const char *wire_full_jid(const struct wire *w);
 struct proc *wire_proc(const struct wire *w);
 
