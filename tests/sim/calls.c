@@ -619,6 +619,25 @@ int sim_posix_fallocate(int fd, off_t at, off_t size) {
                                                      : 0;
 }
 
+int sim_fallocate(int fd, int mode, off_t at, off_t size) {
+        static const uint8_t nothing[PAGE];
+        struct file *f = calls_file(fd);
+
+        proc_call("fallocate");
+        if (!f || f->kind != FILE_NODE)
+                return fail(EBADF);
+        if (!(mode & FALLOC_FL_PUNCH_HOLE))
+                return result(-sim_posix_fallocate(fd, at, size));
+        for (off_t end = at + size; at < end && (uint64_t)at < f->node->size; at += PAGE) {
+                size_t n = end - at < PAGE ? (size_t)(end - at) : PAGE;
+
+                if ((uint64_t)at + n > f->node->size)
+                        n = f->node->size - (size_t)at;
+                file_write(f->node, nothing, n, (uint64_t)at);
+        }
+        return 0;
+}
+
 /* ---- locks ---- */
 
 static int lock(struct file *f, int cmd, struct flock *l) {
@@ -700,6 +719,13 @@ ssize_t sim_getrandom(void *data, size_t size, unsigned flags) {
 char *sim_getenv(const char *name) {
         (void)name;
         return NULL;
+}
+
+int sim_setenv(const char *name, const char *value, int replace) {
+        (void)name;
+        (void)value;
+        (void)replace;
+        return 0;
 }
 
 int sim_gethostname(char *name, size_t size) {
