@@ -39,9 +39,11 @@
  *   REQUEST {"plan":{…}} or {"diag":name,"params":{}} or {"exec":[…]}, with "name","ttl_usec","if_idle","by","id" (idempotency key of
  *            the batch), "pty","timeout_usec","silence_usec","disk_budget","over_budget"
  *   RUN     {"run","batch","target","title","state":"pending|sent|queued|running|ended","verdict","cause","step","of",
- *            "by","submitted_usec","started_usec","ended_usec","exit","note":why it waits or null,
- *            "streams":[{"name","next","size"|null}]}   with steps: "steps":[{"step","title","verdict","cause","limit","exit",
- *            "elapsed_usec","streams":[{"name","size","sha256","dropped"}]}]
+ *            "rebooting":its machine does, as a step says,"by","submitted_usec","started_usec","ended_usec","exit",
+ *            "note":why it waits or null,"streams":[{"name","next","size"|null}]}
+ *            with steps: "steps":[{"step","attempt","title","boot","verdict","cause","limit","exit","elapsed_usec",
+ *            "interrupted":"fail|continue|retry" by a reboot from outside, else absent,
+ *            "streams":[{"name","size","sha256","dropped"}]}], one for each attempt
  */
 #pragma once
 

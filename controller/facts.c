@@ -100,6 +100,7 @@ void facts_run(struct json_writer *w, const struct run *r, const struct target *
         json_put_str(w, "refusal", r->refusal);
         json_put_u64(w, "step", r->fold.step);
         json_put_u64(w, "of", r->fold.of > 0 ? r->fold.of : r->steps);
+        json_put_bool(w, "rebooting", r->fold.rebooting);
         json_put_str(w, "by", r->by);
         json_put_u64(w, "submitted_usec", r->submitted_usec);
         put_time(w, "started_usec", r->fold.started_usec);
@@ -114,10 +115,13 @@ void facts_run(struct json_writer *w, const struct run *r, const struct target *
                 json_end_object(w);
 }
 
-static void put_step(struct json_writer *w, const struct event *e, const char *title) {
+static void put_step(struct json_writer *w, const struct event *e, const char *title,
+                     bool rebooting) {
         json_begin_object(w, NULL);
         json_put_u64(w, "step", e->step);
+        json_put_u64(w, "attempt", e->attempt > 0 ? e->attempt : 1);
         json_put_str(w, "title", title);
+        json_put_str(w, "boot", e->boot);
         if (e->kind == EVENT_STEPPED) {
                 json_put_str(w, "verdict", verdict_name(e->verdict));
                 json_put_str(w, "cause", e->cause);
@@ -129,8 +133,11 @@ static void put_step(struct json_writer *w, const struct event *e, const char *t
                 if (e->signal > 0)
                         json_put_i64(w, "signal", e->signal);
                 json_put_u64(w, "elapsed_usec", e->elapsed_usec);
+                if (e->interrupted != EVENT_WHOLE)
+                        json_put_str(w, "interrupted", event_interrupt_name(e->interrupted));
         } else {
                 json_put_str(w, "verdict", NULL);
+                json_put_bool(w, "rebooting", rebooting);
         }
         json_begin_array(w, "streams");
         for (size_t i = 0; i < e->n_streams; i++) {
@@ -149,6 +156,7 @@ int facts_steps(struct json_writer *w, const char *events, size_t len) {
         CLEANUP(arena_done) struct arena arena = {0};
         struct event open = {0};
         const char *title = NULL;
+        bool rebooting = false;
         int r;
 
         json_begin_array(w, "steps");
@@ -168,13 +176,16 @@ int facts_steps(struct json_writer *w, const char *events, size_t len) {
                 if (e.kind == EVENT_STARTED) {
                         open = e;
                         title = e.title;
+                        rebooting = false;
+                } else if (e.kind == EVENT_REBOOTING) {
+                        rebooting = true;
                 } else if (e.kind == EVENT_STEPPED) {
-                        put_step(w, &e, open.step == e.step ? title : NULL);
+                        put_step(w, &e, open.step == e.step ? title : NULL, false);
                         open.step = 0;
                 }
         }
         if (open.step > 0)
-                put_step(w, &open, title);
+                put_step(w, &open, title, rebooting);
         json_end_array(w);
         return 0;
 }

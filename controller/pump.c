@@ -635,6 +635,22 @@ static int publish_runs(struct controller *c) {
         return q;
 }
 
+/* What is said of a run that is on depends on its target's state. */
+static void publish_lane(struct controller *c, const struct lane *l, const struct target *t) {
+        list_foreach (at, &l->runs) {
+                struct run *r = list_entry(at, struct run, link);
+
+                if (run_ended(r))
+                        continue;
+                if (r->fold.state != RUN_RUNNING)
+                        break; /* they are done in order */
+                if (r->told == (int)t->avail.state)
+                        continue;
+                r->told = (int)t->avail.state;
+                tell_run(c, r, t);
+        }
+}
+
 static void publish_targets(struct controller *c) {
         bool watched = bus_watches_targets(c->bus);
 
@@ -648,9 +664,11 @@ static void publish_targets(struct controller *c) {
                 if (!t->dirty)
                         continue;
                 t->dirty = false;
+                lane = jobs_lane(&c->jobs, t->jid);
+                if (lane)
+                        publish_lane(c, lane, t);
                 if (!watched || (t->kind != FLEET_TARGET && t->kind != FLEET_EXPECTED))
                         continue;
-                lane = jobs_lane(&c->jobs, t->jid);
                 json_writer_init(&w, &text);
                 facts_target(&w, t, controller_now(c), lane ? lane->n_runs : 0);
                 if (buf_check(&text) == 0)

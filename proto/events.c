@@ -13,8 +13,21 @@
 #define STREAMS_MAX 64
 
 static const char *const kind_names[] = {
-        [EVENT_ACCEPTED] = "accepted", [EVENT_STARTED] = "started", [EVENT_STEPPED] = "stepped",
-        [EVENT_CANCEL] = "cancel",     [EVENT_ENDED] = "ended",     NULL,
+        [EVENT_ACCEPTED] = "accepted",
+        [EVENT_STARTED] = "started",
+        [EVENT_STEPPED] = "stepped",
+        [EVENT_CANCEL] = "cancel",
+        [EVENT_ENDED] = "ended",
+        [EVENT_REBOOTING] = "rebooting",
+        NULL,
+};
+
+static const char *const interrupt_names[] = {
+        [EVENT_WHOLE] = "no",
+        [EVENT_INTERRUPT_FAIL] = "fail",
+        [EVENT_INTERRUPT_CONTINUE] = "continue",
+        [EVENT_INTERRUPT_RETRY] = "retry",
+        NULL,
 };
 
 static const char *const verdict_names[] = {
@@ -29,6 +42,10 @@ const char *verdict_name(enum verdict v) {
         return verdict_names[v];
 }
 
+const char *event_interrupt_name(enum event_interrupt i) {
+        return interrupt_names[i];
+}
+
 int verdict_parse(const char *name, enum verdict *ret) {
         for (size_t i = VERDICT_PASSED; i < ARRAY_SIZE(verdict_names); i++)
                 if (strcmp(name, verdict_names[i]) == 0) {
@@ -36,6 +53,20 @@ int verdict_parse(const char *name, enum verdict *ret) {
                         return 0;
                 }
         return 1;
+}
+
+/* A fault that was found weighs most; then that somebody did not let it look; then that it could not. */
+static int weight(enum verdict v) {
+        static const int weights[] = {
+                [VERDICT_NONE] = 0,      [VERDICT_PASSED] = 1, [VERDICT_NOT_RUN] = 2,
+                [VERDICT_CANCELLED] = 3, [VERDICT_FAILED] = 4,
+        };
+
+        return weights[v];
+}
+
+enum verdict verdict_worse(enum verdict a, enum verdict b) {
+        return weight(b) > weight(a) ? b : a;
 }
 
 const char *run_state_name(enum run_state s) {
@@ -69,11 +100,27 @@ static void put_ttl(struct json_writer *w, uint64_t usec) {
         json_put_str(w, "ttl", buf_text(&text));
 }
 
-static void put_stepped(struct json_writer *w, const struct event *e) {
+/* Which clock is counted: without its boot id the number says nothing. */
+static void put_boot(struct json_writer *w, const struct event *e) {
+        put_optional(w, "boot", e->boot);
+        if (e->boot && e->up_usec > 0)
+                json_put_u64(w, "up", e->up_usec);
+}
+
+static void put_attempt(struct json_writer *w, const struct event *e) {
         json_put_u64(w, "step", e->step);
+        if (e->attempt > 1)
+                json_put_u64(w, "attempt", e->attempt);
+}
+
+static void put_stepped(struct json_writer *w, const struct event *e) {
+        put_attempt(w, e);
         json_put_str(w, "verdict", verdict_name(e->verdict));
         put_optional(w, "cause", e->cause);
         put_optional(w, "limit", e->limit);
+        if (e->interrupted != EVENT_WHOLE)
+                json_put_str(w, "interrupted", interrupt_names[e->interrupted]);
+        put_optional(w, "boot", e->boot);
         if (e->exit_status >= 0)
                 json_put_i64(w, "exit", e->exit_status);
         if (e->signal > 0)
@@ -104,14 +151,18 @@ int event_write(const struct event *e, struct buf *out) {
                 json_put_str(&w, "run", e->run);
                 json_put_str(&w, "owner", e->owner);
                 put_optional(&w, "by", e->by);
-                put_optional(&w, "boot", e->boot);
+                put_boot(&w, e);
                 put_ttl(&w, e->ttl_usec);
                 break;
         case EVENT_STARTED:
-                json_put_u64(&w, "step", e->step);
+                put_attempt(&w, e);
                 json_put_u64(&w, "of", e->of);
                 put_optional(&w, "title", e->title);
-                put_optional(&w, "boot", e->boot);
+                put_boot(&w, e);
+                break;
+        case EVENT_REBOOTING:
+                json_put_u64(&w, "step", e->step);
+                put_boot(&w, e);
                 break;
         case EVENT_STEPPED:
                 put_stepped(&w, e);
@@ -244,6 +295,12 @@ static int read_streams(const struct json_at *at, struct arena *a, struct event 
         return 0;
 }
 
+static int read_boot(const struct json_at *at, struct arena *a, struct event *e) {
+        int r = read_text(at, "boot", ID_MAX - 1, a, &e->boot);
+
+        return r == 0 ? json_get_u64(at, "up", &e->up_usec) : r;
+}
+
 static int read_accepted(const struct json_at *at, struct arena *a, struct event *e) {
         int r;
 
@@ -256,16 +313,26 @@ static int read_accepted(const struct json_at *at, struct arena *a, struct event
         if (r == 0)
                 r = read_text(at, "by", TEXT_MAX, a, &e->by);
         if (r == 0)
-                r = read_text(at, "boot", ID_MAX - 1, a, &e->boot);
+                r = read_boot(at, a, e);
         if (r == 0)
                 r = json_get_duration(at, "ttl", &e->ttl_usec);
         return r;
 }
 
+static int read_attempt(const struct json_at *at, struct event *e) {
+        int r = read_count(at, "step", &e->step);
+        struct json_at attempt;
+
+        e->attempt = 1;
+        if (r != 0 || json_get(at, "attempt", &attempt) != 0)
+                return r;
+        return read_count(at, "attempt", &e->attempt);
+}
+
 static int read_started(const struct json_at *at, struct arena *a, struct event *e) {
         int r;
 
-        r = read_count(at, "step", &e->step);
+        r = read_attempt(at, e);
         if (r == 0)
                 r = read_count(at, "of", &e->of);
         if (r != 0)
@@ -273,17 +340,32 @@ static int read_started(const struct json_at *at, struct arena *a, struct event 
         if (e->step > e->of)
                 return json_fail(at, "step %u of %u", e->step, e->of);
         r = read_text(at, "title", TEXT_MAX, a, &e->title);
+        return r == 0 ? read_boot(at, a, e) : r;
+}
+
+static int read_interrupted(const struct json_at *at, enum event_interrupt *ret) {
+        struct json_at how;
+        int r, k = EVENT_WHOLE;
+
+        r = json_get(at, "interrupted", &how);
         if (r == 0)
-                r = read_text(at, "boot", ID_MAX - 1, a, &e->boot);
+                r = json_enum(&how, interrupt_names, &k);
+        else if (r == JSON_ABSENT)
+                r = 0;
+        *ret = (enum event_interrupt)k;
         return r;
 }
 
 static int read_stepped(const struct json_at *at, struct arena *a, struct event *e) {
         int r;
 
-        r = read_count(at, "step", &e->step);
+        r = read_attempt(at, e);
         if (r == 0)
                 r = read_verdict(at, &e->verdict);
+        if (r == 0)
+                r = read_interrupted(at, &e->interrupted);
+        if (r == 0)
+                r = read_text(at, "boot", ID_MAX - 1, a, &e->boot);
         if (r == 0)
                 r = read_text(at, "cause", TEXT_MAX, a, &e->cause);
         if (r == 0)
@@ -325,6 +407,9 @@ static int read_event(const struct json_at *at, struct arena *a, struct event *e
                 return read_started(at, a, e);
         case EVENT_STEPPED:
                 return read_stepped(at, a, e);
+        case EVENT_REBOOTING:
+                r = read_count(at, "step", &e->step);
+                return r == 0 ? read_boot(at, a, e) : r;
         case EVENT_CANCEL:
                 return read_text(at, "by", TEXT_MAX, a, &e->by);
         case EVENT_ENDED:
@@ -351,19 +436,19 @@ int event_read(const char *line, size_t len, struct arena *a, struct event *ret)
         return 0;
 }
 
-/* A fault that was found weighs most; then that somebody did not let it look; then that it could not. */
-static int weight(enum verdict v) {
-        static const int weights[] = {
-                [VERDICT_NONE] = 0,      [VERDICT_PASSED] = 1, [VERDICT_NOT_RUN] = 2,
-                [VERDICT_CANCELLED] = 3, [VERDICT_FAILED] = 4,
-        };
+static void boot_copy(char to[static 64], const char *boot) {
+        size_t n = boot ? strnlen(boot, 63) : 0;
 
-        return weights[v];
+        if (n > 0)
+                memcpy(to, boot, n);
+        to[n] = '\0';
 }
 
 static void fold_accepted(struct run_fold *f, const struct event *e) {
         if (f->state != RUN_UNKNOWN)
                 return; /* the first word counts */
+        boot_copy(f->accepted_boot, e->boot);
+        f->accepted_up_usec = e->up_usec;
         f->state = RUN_QUEUED;
         f->accepted_usec = e->realtime_usec;
         f->ttl_usec = e->ttl_usec;
@@ -374,21 +459,27 @@ static void fold_started(struct run_fold *f, const struct event *e) {
         f->state = RUN_RUNNING;
         f->step = e->step;
         f->of = e->of;
+        f->attempt = e->attempt > 0 ? e->attempt : 1;
         f->step_open = true;
-        f->step_boot[0] = '\0';
-        if (e->boot)
-                strncpy(f->step_boot, e->boot, sizeof(f->step_boot) - 1);
-        f->step_boot[sizeof(f->step_boot) - 1] = '\0';
+        f->rebooting = false;
+        boot_copy(f->step_boot, e->boot);
+        f->step_usec = e->realtime_usec;
+        f->started_up_usec = e->up_usec;
+        f->rebooting_up_usec = 0;
         if (f->started_usec == 0)
                 f->started_usec = e->realtime_usec;
 }
 
 static void fold_stepped(struct run_fold *f, const struct event *e) {
         f->step = e->step;
-        f->step_open = false;
+        f->attempt = e->attempt > 0 ? e->attempt : 1;
+        f->step_open = f->rebooting = false;
         f->exit_status = e->exit_status;
-        if (weight(e->verdict) > weight(f->worst))
-                f->worst = e->verdict;
+        f->last = e->verdict;
+        f->interrupted = e->interrupted;
+        f->interruptions = e->interrupted == EVENT_WHOLE ? 0 : f->interruptions + 1;
+        if (e->interrupted != EVENT_INTERRUPT_RETRY)
+                f->worst = verdict_worse(f->worst, e->verdict);
 }
 
 void run_fold_event(struct run_fold *f, const struct event *e) {
@@ -404,6 +495,10 @@ void run_fold_event(struct run_fold *f, const struct event *e) {
         case EVENT_STEPPED:
                 fold_stepped(f, e);
                 break;
+        case EVENT_REBOOTING:
+                f->rebooting = f->step_open;
+                f->rebooting_up_usec = e->up_usec;
+                break;
         case EVENT_CANCEL:
                 f->cancel_asked = true;
                 break;
@@ -411,7 +506,7 @@ void run_fold_event(struct run_fold *f, const struct event *e) {
                 f->state = RUN_ENDED;
                 f->verdict = e->verdict;
                 f->ended_usec = e->realtime_usec;
-                f->step_open = false;
+                f->step_open = f->rebooting = false;
                 break;
         }
 }

@@ -12,7 +12,19 @@
  *   {"t":…,"ev":"cancel","by":"ctl@lab"}
  *   {"t":…,"ev":"ended","verdict":"failed","cause":"step 1 exited with 3"}
  *
- * `t` is the target's realtime clock in microseconds: for people, never compared between machines.
+ * A step that is a reboot, and one that a reboot from outside cut short and that is begun again:
+ *
+ *   {"t":…,"ev":"started","step":2,"of":3,"title":"reboot","boot":"6f1c…","up":61000000}
+ *   {"t":…,"ev":"rebooting","step":2,"boot":"6f1c…","up":61500000}
+ *   {"t":…,"ev":"stepped","step":2,"verdict":"passed","boot":"a07d…","elapsed":48000000,"streams":[]}
+ *   {"t":…,"ev":"started","step":3,…}
+ *   {"t":…,"ev":"stepped","step":3,"verdict":"not-run","cause":"interrupted by a reboot","interrupted":"retry",
+ *      "streams":[{"name":"3.out",…}]}
+ *   {"t":…,"ev":"started","step":3,"attempt":2,…}
+ *   {"t":…,"ev":"stepped","step":3,"attempt":2,"verdict":"passed",…,"streams":[{"name":"3.2.out",…}]}
+ *
+ * `t` is the target's realtime clock in microseconds: for people, never compared between machines. `up` is its clock
+ * since the boot named beside it, and means nothing under another.
  */
 #pragma once
 
@@ -30,6 +42,15 @@ enum event_kind {
         EVENT_STEPPED, /* a step ended */
         EVENT_CANCEL,  /* asked for; the end follows */
         EVENT_ENDED,
+        EVENT_REBOOTING, /* the step is a reboot, and is done now */
+};
+
+/* A reboot from outside cut the step short, and what follows. */
+enum event_interrupt {
+        EVENT_WHOLE, /* it did not */
+        EVENT_INTERRUPT_FAIL,
+        EVENT_INTERRUPT_CONTINUE,
+        EVENT_INTERRUPT_RETRY,
 };
 
 enum verdict {
@@ -42,6 +63,10 @@ enum verdict {
 
 const char *verdict_name(enum verdict v); /* "passed" "failed" "not-run" "cancelled", "" for none */
 int verdict_parse(const char *name, enum verdict *ret); /* 0 or 1 */
+/* What two steps come to: a fault that was found, then that somebody stopped it, then that one was not run. */
+enum verdict verdict_worse(enum verdict a, enum verdict b);
+
+const char *event_interrupt_name(enum event_interrupt i); /* "fail" "continue" "retry" */
 
 struct event_stream {
         const char *name;
@@ -56,9 +81,11 @@ struct event {
         const char *run;                    /* accepted */
         const char *owner;                  /* accepted: bare JID of the controller */
         const char *by;                     /* accepted, cancel: the person, may be NULL */
-        const char *boot;                   /* accepted, started */
+        const char *boot;                   /* accepted, started, rebooting, stepped */
+        uint64_t up_usec;                   /* accepted, started, rebooting; 0: not known */
         uint64_t ttl_usec;                  /* accepted; 0 none */
-        unsigned step;                      /* started, stepped: from 1 */
+        unsigned step;                      /* started, rebooting, stepped: from 1 */
+        unsigned attempt;                   /* started, stepped: from 1; 0 is 1 */
         unsigned of;                        /* started */
         const char *title;                  /* started */
         enum verdict verdict;               /* stepped, ended */
@@ -67,6 +94,7 @@ struct event {
         int exit_status;                    /* stepped; -1 when there is none */
         int signal;                         /* stepped; 0 when there is none */
         uint64_t elapsed_usec;              /* stepped */
+        enum event_interrupt interrupted;   /* stepped */
         const struct event_stream *streams; /* stepped */
         size_t n_streams;
 };
@@ -90,11 +118,21 @@ struct run_fold {
         enum run_state state;
         unsigned step; /* running or last one; 0 before the first */
         unsigned of;
-        bool step_open; /* started, not stepped */
+        unsigned attempt; /* of that step, from 1 */
+        bool step_open;   /* started, not stepped */
+        bool rebooting;   /* the open step is a reboot, and was ordered */
         bool cancel_asked;
-        char step_boot[64];     /* boot id under which the open step started */
-        enum verdict verdict;   /* of the run, once ended */
-        enum verdict worst;     /* of the steps so far */
+        char step_boot[64];       /* boot id under which the open step started */
+        uint64_t step_usec;       /* when that step started; realtime of the target */
+        uint64_t started_up_usec; /* the open step; clock of that boot, 0: not known */
+        uint64_t rebooting_up_usec;
+        enum verdict verdict; /* of the run, once ended */
+        enum verdict worst;   /* of the steps so far; one that is begun again does not count */
+        enum verdict last;    /* of the last step that ended */
+        enum event_interrupt interrupted; /* how that one ended */
+        unsigned interruptions;           /* in a row, without a step that ended by itself */
+        char accepted_boot[64];
+        uint64_t accepted_up_usec;
         uint64_t accepted_usec; /* realtime of the target */
         uint64_t started_usec;
         uint64_t ended_usec;

@@ -39,6 +39,11 @@ static enum presence_state state_of(const struct target *t) {
         return lease_in_force(&t->duty.lease) ? PRESENCE_RESERVED : PRESENCE_READY;
 }
 
+/* Of those that are on the oldest, or the one that reboots the machine. */
+static const struct runq_run *run_shown(const struct target *t) {
+        return t->going.run ? t->going.run : runq_on(t->runq);
+}
+
 static void clock_text(uint64_t realtime_usec, char ret[static 8]) {
         time_t at = (time_t)(realtime_usec / USEC_PER_SEC);
         struct tm tm;
@@ -48,7 +53,7 @@ static void clock_text(uint64_t realtime_usec, char ret[static 8]) {
 
 /* For people, in any IM client. */
 static void say_status(const struct target *t, enum presence_state state, struct buf *out) {
-        const struct runq_run *run = runq_on(t->runq);
+        const struct runq_run *run = run_shown(t);
         unsigned waiting = runq_count_waiting(t->runq);
         char since[8];
 
@@ -58,7 +63,10 @@ static void say_status(const struct target *t, enum presence_state state, struct
                 buf_puts(out, "the disk is full, output waits for space; ");
         else if (work_held(t))
                 buf_puts(out, "its output filled its disk budget and waits for room; ");
-        if (state == PRESENCE_REBOOTING) {
+        if (state == PRESENCE_REBOOTING && t->going.run && run->n_steps > 1) {
+                buf_printf(out, "rebooting, step %u of %u of %s", run->step, run->n_steps,
+                           run->name);
+        } else if (state == PRESENCE_REBOOTING) {
                 buf_puts(out, "rebooting");
         } else if (run) {
                 buf_puts(out, run->name);
@@ -90,7 +98,7 @@ static uint64_t ago(uint64_t realtime_usec) {
 
 static int announce_write(struct target *t, struct buf *out) {
         CLEANUP(buf_done) struct buf status = {0};
-        const struct runq_run *on = runq_on(t->runq);
+        const struct runq_run *on = run_shown(t);
         const struct standing *s = &t->duty.standing;
         struct presence_run run = {0};
         struct presence_lease lease;

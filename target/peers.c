@@ -13,6 +13,7 @@
 #include "proto/base/log.h"
 #include "proto/jid.h"
 #include "proto/stream_sender.h"
+#include "target/step/step.h"
 #include "target/target.h"
 
 #include <errno.h>
@@ -222,15 +223,24 @@ static uint64_t have_next(const struct offsets *o, const char *run, const char *
         return h && compare_names(h, run, stream) == 0 ? h->next : 0;
 }
 
+/* The name of each output that @run may have by now: of every attempt of every step. */
+static bool nth_output(const struct runq_run *run, unsigned n, char ret[static STEP_NAME_SIZE]) {
+        unsigned attempts = PLAN_RETRIES_MAX + 1;
+
+        if (n / attempts >= run->step)
+                return false;
+        step_file(n / attempts + 1, n % attempts + 1, "out", ret);
+        return true;
+}
+
 static int open_run(struct target *t, struct peer *p, const struct runq_run *run,
                     const struct offsets *o) {
         char name[32];
         int r = open_at(p, run->id, "events", have_next(o, run->id, "events"),
                         work_events_size(t, run));
 
-        for (unsigned step = 1; step <= run->step && r == 0; step++) {
+        for (unsigned n = 0; nth_output(run, n, name) && r == 0; n++) {
                 uint64_t size = 0;
-                snprintf(name, sizeof(name), "%u.out", step);
                 if (rundir_has(t->rundir, run->id, name, &size) > 0)
                         r = open_at(p, run->id, name, have_next(o, run->id, name), size);
         }
@@ -308,11 +318,9 @@ static bool all_drained(const struct peer *p, const struct runq_run *run) {
 
         if (!sender_drained(p->sender, run->id, "events"))
                 return false;
-        for (unsigned step = 1; step <= run->step; step++) {
-                snprintf(name, sizeof(name), "%u.out", step);
+        for (unsigned n = 0; nth_output(run, n, name); n++)
                 if (!sender_drained(p->sender, run->id, name))
                         return false;
-        }
         return true;
 }
 

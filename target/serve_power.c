@@ -78,6 +78,14 @@ static int refused(const struct ext_request *rq, const struct power_reboot *m,
         return EXT_ERROR;
 }
 
+/* From here on nothing begins any more. */
+static void begin_flush(struct target *t) {
+        t->going.phase = GOING_FLUSH;
+        t->going.deadline_usec = USEC_NEVER;
+        runq_freeze(t->runq, true);
+        t->announce.due = true;
+}
+
 static int grant(struct target *t, const struct ext_request *rq, const struct power_reboot *m,
                  bool drain) {
         struct going *g = &t->going;
@@ -95,9 +103,11 @@ static int grant(struct target *t, const struct ext_request *rq, const struct po
         g->who = who;
         g->reason = reason;
         g->mode = (enum power_mode)m->mode;
-        g->phase = drain ? GOING_DRAIN : GOING_FLUSH;
+        g->phase = GOING_DRAIN;
         g->deadline_usec = USEC_NEVER;
         runq_hold(t->runq, true);
+        if (!drain)
+                begin_flush(t);
         t->announce.due = true;
         target_kick(t);
         return 0;
@@ -157,15 +167,50 @@ void going_done(struct target *t) {
 
 /* The machine did not go down: everything as before. */
 static void come_back(struct target *t) {
+        struct going *g = &t->going;
         int r;
 
-        going_done(t);
-        runq_hold(t->runq, false);
+        if (g->drain_after) {
+                g->reboot = reboot_free(g->reboot);
+                free(g->trouble);
+                *g = (struct going){
+                        .phase = GOING_DRAIN,
+                        .mode = POWER_DRAIN,
+                        .reason = g->reason,
+                        .who = g->who,
+                        .deadline_usec = USEC_NEVER,
+                };
+        } else {
+                going_done(t);
+                runq_hold(t->runq, false);
+        }
+        runq_freeze(t->runq, false);
         t->announce.due = true;
         r = target_connect(t);
         if (r < 0)
                 log_error("cannot connect again: %s", strerror(-r));
         target_kick(t);
+}
+
+int going_for(struct target *t, struct runq_run *run, bool force) {
+        struct going *g = &t->going;
+
+        if (g->phase >= GOING_FLUSH)
+                return -EBUSY;
+        g->drain_after = g->phase == GOING_DRAIN;
+        g->run = run;
+        g->mode = force ? POWER_FORCE : POWER_GRACEFUL;
+        begin_flush(t);
+        target_kick(t);
+        return 0;
+}
+
+bool going_stop(struct target *t, const struct runq_run *run) {
+        if (t->going.phase == GOING_DOWN || (t->going.run && t->going.run != run))
+                return false;
+        if (t->going.run == run)
+                come_back(t);
+        return true;
 }
 
 static void on_rebooting(void *userdata, const char *trouble) {
@@ -183,20 +228,40 @@ static void on_rebooting(void *userdata, const char *trouble) {
         target_kick(t);
 }
 
+/* It failed for @trouble; NULL: it was taken on, and yet we are here. */
+static void stayed_up(struct target *t, const char *trouble) {
+        struct runq_run *run = t->going.run;
+
+        if (trouble)
+                log_error("the reboot failed: %s; back to work", trouble);
+        else
+                log_error("the reboot was %s, but this machine is still up; back to work",
+                          t->going.taken_on ? "taken on" : "started");
+        if (run)
+                work_reboot_failed(t, run, trouble);
+        come_back(t);
+}
+
 static void go_down(struct target *t) {
+        CLEANUP(buf_done) struct buf step = {0};
         struct going *g = &t->going;
         const struct config *c = t->config;
+        const char *who = g->who, *reason = g->reason;
         int r;
 
+        if (g->run) {
+                who = g->run->by ? g->run->by : g->run->owner;
+                buf_printf(&step, "step %u of run %s (%s)", g->run->step, g->run->id, g->run->name);
+                reason = buf_text(&step);
+        }
         g->phase = GOING_DOWN;
         g->deadline_usec = target_now() + (c->reboot_simulated ? DOWN_SIMULATED_USEC : DOWN_USEC);
-        log_notice("rebooting now, for %s%s", g->who, c->reboot_simulated ? " (simulated)" : "");
+        log_notice("rebooting now, for %s%s%s%s", who, g->run ? ", " : "", g->run ? reason : "",
+                   c->reboot_simulated ? " (simulated)" : "");
         r = reboot_start(&g->reboot, t->event, c->reboot_by_command ? c->reboot_command : NULL,
-                         mode_name(g->mode), g->reason, on_rebooting, t);
-        if (r < 0) {
-                log_error("the reboot could not be started: %s; back to work", strerror(-r));
-                come_back(t);
-        }
+                         mode_name(g->mode), reason, on_rebooting, t);
+        if (r < 0)
+                stayed_up(t, strerror(-r));
 }
 
 void going_closed(struct target *t) {
@@ -207,20 +272,22 @@ void going_closed(struct target *t) {
 void going_pump(struct target *t, uint64_t now_usec) {
         struct going *g = &t->going;
 
+        if (g->run && g->run->phase != RUNQ_REBOOTING)
+                come_back(t); /* its time is over */
         switch (g->phase) {
         case GOING_NOT:
                 break;
         case GOING_DRAIN:
                 if (runq_count_on(t->runq) > 0)
                         break;
-                g->phase = GOING_FLUSH;
-                t->announce.due = true;
+                begin_flush(t);
                 /* fall through */
         case GOING_FLUSH:
                 if (g->deadline_usec == USEC_NEVER) {
+                        (void)peers_pump(t, now_usec); /* a journal that says why */
                         announce_pump(t, now_usec);
                         g->deadline_usec = now_usec + FLUSH_USEC;
-                        g->late_usec = now_usec + LATE_USEC;
+                        g->late_usec = g->run ? g->run->within_usec : now_usec + LATE_USEC;
                         link_stop(t->link);
                 } else if (now_usec >= g->late_usec) {
                         log_error("this program slept between the grant of the reboot and the "
@@ -232,12 +299,10 @@ void going_pump(struct target *t, uint64_t now_usec) {
                 break;
         case GOING_DOWN:
                 if (g->trouble) {
-                        log_error("the reboot failed: %s; back to work", g->trouble);
-                        come_back(t);
+                        CLEANUP(mem_free) char *trouble = TAKE(g->trouble);
+                        stayed_up(t, trouble);
                 } else if (now_usec >= g->deadline_usec) {
-                        log_error("the reboot was %s, but this machine is still up; back to work",
-                                  g->taken_on ? "taken on" : "started");
-                        come_back(t);
+                        stayed_up(t, NULL);
                 }
                 break;
         }

@@ -162,7 +162,7 @@ static const char *busy_with(const struct target *t, struct arena *a) {
 
 /* Durable, then known. */
 static int accept(struct target *t, const struct run_submit *m, const char *owner,
-                  const struct plan *plan) {
+                  const struct plan *plan, const struct runq_step *steps) {
         CLEANUP(buf_done) struct buf line = {0};
         struct runq_run *run = NULL;
         uint64_t ttl_usec = m->ttl * USEC_PER_SEC;
@@ -173,6 +173,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .owner = owner,
                 .by = m->by,
                 .boot = t->boot,
+                .up_usec = target_now(),
                 .ttl_usec = ttl_usec,
                 .exit_status = -1,
         };
@@ -184,6 +185,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .n_steps = (unsigned)plan->n_steps,
                 .lease = m->lease,
                 .heal = m->heal,
+                .steps = steps,
                 .expires_usec = ttl_usec ? target_now() + ttl_usec : USEC_NEVER,
         };
         const struct rundir_run d = {
@@ -221,6 +223,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
 static int serve_submit(void *userdata, const struct ext_request *rq, const struct run_submit *m) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct target *t = userdata;
+        const struct runq_step *steps = NULL;
         const struct runq_run *run;
         enum run_refusal refusal = RUN_REFUSED_INVALID;
         const char *why = NULL;
@@ -290,7 +293,9 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
                 }
         }
         if (r == 0) {
-                r = accept(t, m, owner, &plan);
+                r = work_steps(&plan, rq->arena, &steps);
+                if (r == 0)
+                        r = accept(t, m, owner, &plan, steps);
                 if (r < 0 && r != -ENOMEM) {
                         why = arena_printf(rq->arena, "the target cannot write it to its disk: %s",
                                            strerror(-r));

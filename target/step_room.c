@@ -1,11 +1,21 @@
 /* How much of the disk a run's output may take, and what is known of those that wait for room. */
 #include "proto/base/log.h"
+#include "target/step/step.h"
 #include "target/work.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define TAIL_LEAST 65536 /* a step of a run that used up its budget still shows how it ends */
+
+static uint64_t output_size(const struct work *w, unsigned step, unsigned attempt) {
+        char name[STEP_NAME_SIZE];
+        uint64_t size;
+
+        return rundir_has(w->target->rundir, w->run->id, step_file(step, attempt, "out", name),
+                          &size) > 0
+                       ? size
+                       : 0;
+}
 
 /*
  * The smaller of what the plan asks for and the configuration grants, less what the run's earlier steps printed.
@@ -13,18 +23,17 @@
  */
 uint64_t step_room(const struct work *w, const struct plan *plan) {
         struct target *t = w->target;
-        uint64_t budget = t->config->disk_budget, used = 0, size;
-        char name[32];
+        uint64_t budget = t->config->disk_budget, used = 0;
 
         if (plan->disk_budget && (!budget || plan->disk_budget < budget))
                 budget = plan->disk_budget;
         if (!budget)
                 return 0;
-        for (unsigned step = 1; step < w->run->step; step++) {
-                snprintf(name, sizeof(name), "%u.out", step);
-                if (rundir_has(t->rundir, w->run->id, name, &size) > 0)
-                        used += size;
-        }
+        for (unsigned step = 1; step < w->run->step; step++)
+                for (unsigned attempt = 1; attempt <= PLAN_RETRIES_MAX + 1; attempt++)
+                        used += output_size(w, step, attempt);
+        for (unsigned attempt = 1; attempt < w->run->attempt; attempt++)
+                used += output_size(w, w->run->step, attempt);
         budget = budget > used ? budget - used : 0;
         if (plan->head_tail && budget < TAIL_LEAST && used > 0)
                 return TAIL_LEAST;
@@ -39,10 +48,10 @@ void step_room_give(struct work *w) {
         struct target *t = w->target;
         struct plan plan;
         uint64_t room;
-        char name[32];
+        char name[STEP_NAME_SIZE];
         int r;
 
-        snprintf(name, sizeof(name), "%u.spec", w->run->step);
+        step_file(w->run->step, w->run->attempt, "spec", name);
         if (rundir_has(t->rundir, w->run->id, name, NULL) <= 0)
                 return; /* nothing is printed: a reboot */
         r = rundir_plan(t->rundir, w->run->id, &a, &doc, &plan);
@@ -50,7 +59,7 @@ void step_room_give(struct work *w) {
                 return;
         room = step_room(w, &plan);
         r = buf_printf(&text, "%ju\n", room ? (uintmax_t)room : (uintmax_t)UINT64_MAX);
-        snprintf(name, sizeof(name), "%u.room", w->run->step);
+        step_file(w->run->step, w->run->attempt, "room", name);
         if (r == 0)
                 r = rundir_write(t->rundir, w->run->id, name, &text);
         if (r < 0)
@@ -75,10 +84,10 @@ bool work_held(const struct target *t) {
 
 void step_room_look(struct work *w) {
         struct target *t = w->target;
-        char name[32];
+        char name[STEP_NAME_SIZE];
         bool held;
 
-        snprintf(name, sizeof(name), "%u.held", w->run->step);
+        step_file(w->run->step, w->run->attempt, "held", name);
         held = w->run->step > 0 && rundir_has(t->rundir, w->run->id, name, NULL) > 0;
         if (held == w->held)
                 return;

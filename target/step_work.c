@@ -6,6 +6,7 @@
 #include "target/work.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -14,12 +15,14 @@
 #define GRACE_USEC (5 * USEC_PER_SEC)
 #define CANCEL_GRACE_USEC USEC_PER_SEC
 #define FLUSH_BYTES (8u << 20)
+#define TERMINATED_USEC (10 * USEC_PER_SEC)
 
 static void find_out(struct work *w, const char *trouble);
 
-static const char *step_file(unsigned step, const char *suffix, char ret[static 32]) {
-        snprintf(ret, 32, "%u.%s", step, suffix);
-        return ret;
+/* A file of the attempt at hand. */
+static const char *work_file(const struct work *w, const char *suffix,
+                             char ret[static STEP_NAME_SIZE]) {
+        return step_file(w->run->step, w->run->attempt, suffix, ret);
 }
 
 static int run_path(const struct work *w, struct buf *out) {
@@ -29,13 +32,14 @@ static int run_path(const struct work *w, struct buf *out) {
 void work_look(struct work *w) {
         struct target *t = w->target;
         uint64_t size = 0;
-        char name[32];
+        char name[STEP_NAME_SIZE];
 
         if (w->run->step == 0 ||
-            rundir_has(t->rundir, w->run->id, step_file(w->run->step, "out", name), &size) <= 0)
+            rundir_has(t->rundir, w->run->id, work_file(w, "out", name), &size) <= 0)
                 return;
-        if (w->out_step != w->run->step) {
+        if (w->out_step != w->run->step || w->out_attempt != w->run->attempt) {
                 w->out_step = w->run->step;
+                w->out_attempt = w->run->attempt;
                 w->synced_size = w->flushed_size = 0;
                 w->sync_usec = USEC_NEVER;
                 peers_opened(t, w->run, name, size);
@@ -52,8 +56,8 @@ void work_look(struct work *w) {
 
 /* Says what became of the step, for good. */
 static void tell(struct work *w, uint64_t size, const char *sha256) {
-        char name[32];
-        struct event_stream stream = {.name = step_file(w->run->step, "out", name),
+        char name[STEP_NAME_SIZE];
+        struct event_stream stream = {.name = work_file(w, "out", name),
                                       .size = size,
                                       .dropped = w->dropped,
                                       .sha256 = sha256};
@@ -64,6 +68,7 @@ static void tell(struct work *w, uint64_t size, const char *sha256) {
                 .exit_status = w->exit_status,
                 .signal = w->signal,
                 .elapsed_usec = w->elapsed_usec,
+                .interrupted = w->interrupted,
                 .stream = sha256 ? &stream : NULL,
         };
 
@@ -100,14 +105,14 @@ static void set_verdict(struct work *w, enum verdict verdict, const char *cause)
         w->signal = 0;
         w->elapsed_usec = 0;
         w->dropped = 0;
+        w->interrupted = false;
 }
 
 /* Without an exit record nobody has summed up the output yet. */
 static void hash_then_tell(struct work *w) {
         CLEANUP(fd_close) int fd = -1;
-        char name[32];
-        int r = rundir_stream(w->target->rundir, w->run->id, step_file(w->run->step, "out", name),
-                              &fd);
+        char name[STEP_NAME_SIZE];
+        int r = rundir_stream(w->target->rundir, w->run->id, work_file(w, "out", name), &fd);
 
         w->launch = launch_free(w->launch);
         if (r == 0)
@@ -119,6 +124,50 @@ static void hash_then_tell(struct work *w) {
 static void not_run(struct work *w, const char *cause) {
         set_verdict(w, VERDICT_NOT_RUN, cause);
         hash_then_tell(w);
+}
+
+/* What follows is the queue's to say. */
+static void interrupted(struct work *w) {
+        set_verdict(w, VERDICT_NOT_RUN, NULL);
+        w->interrupted = true;
+        hash_then_tell(w);
+}
+
+static bool under_another_boot(const struct work *w) {
+        return strcmp(w->run->fold.step_boot, w->target->boot) != 0;
+}
+
+/* A machine that goes down sends SIGTERM to everything, perhaps to the program before rota-step knows of it. */
+static bool cut_short(const struct work *w, const struct step_exit *e) {
+        if (e->cause && strcmp(e->cause, "interrupted") == 0)
+                return true;
+        if (!under_another_boot(w))
+                return false;
+        return e->cause ? strcmp(e->cause, "terminated") == 0 : e->signal == SIGTERM;
+}
+
+static int on_patience(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct work *w = userdata;
+
+        (void)s;
+        (void)usec;
+        find_out(w, NULL);
+        return 0;
+}
+
+/* rota-step was told to end, and not by us: does the machine go down? Then the next boot knows better. */
+static bool wait_for_the_end(struct work *w, const struct step_exit *e) {
+        const struct target *t = w->target;
+        int r;
+
+        if (!e->cause || strcmp(e->cause, "terminated") != 0 || w->run->cancel_asked)
+                return false;
+        if (w->patience && !t->stopping && t->going.phase < GOING_FLUSH)
+                return false; /* it did not */
+        w->patience = sd_event_source_disable_unref(w->patience);
+        r = sd_event_add_time_relative(t->event, &w->patience, CLOCK_BOOTTIME, TERMINATED_USEC, 0,
+                                       on_patience, w);
+        return r >= 0;
 }
 
 /* What its catalogue entry says of exit statuses; a plain command has none. */
@@ -149,19 +198,28 @@ static void fill_judge(struct work *w, struct arena *a, const char *spec_path,
 static void exited(struct work *w) {
         CLEANUP(arena_done) struct arena a = {0};
         CLEANUP(buf_done) struct buf path = {0}, spec = {0}, cause = {0};
+        char name[STEP_NAME_SIZE];
         struct judge_step judge = {0};
         struct step_exit e = {0};
         enum verdict verdict = VERDICT_NOT_RUN;
         int r = run_path(w, &path);
 
         if (r == 0)
-                r = buf_printf(&spec, "%s/%u.spec", path.data, w->run->step);
+                r = buf_printf(&spec, "%s/%s", path.data, work_file(w, "spec", name));
         if (r == 0)
-                r = buf_printf(&path, "/%u.exit", w->run->step);
+                r = buf_printf(&path, "/%s", work_file(w, "exit", name));
         if (r == 0)
                 r = step_exit_read(path.data, &a, &e);
+        if (r == 0 ? cut_short(w, &e) : under_another_boot(w)) {
+                interrupted(w);
+                return;
+        }
         if (r != 0) {
                 not_run(w, "the exit record of the step is unreadable");
+                return;
+        }
+        if (wait_for_the_end(w, &e)) {
+                w->launch = launch_free(w->launch);
                 return;
         }
         fill_judge(w, &a, spec.data, &judge);
@@ -188,20 +246,20 @@ static void exited(struct work *w) {
  * it launched it. With the lock in our hands we write the exit record for it: whoever comes later finds the
  * step done. 0, or RUNDIR_LOCKED: it is here.
  */
-static int forestall(struct work *w, const char *why) {
+static int forestall(struct work *w, const char *cause, const char *why) {
         CLEANUP(buf_done) struct buf text = {0};
         CLEANUP(fd_close) int lock_fd = -1;
-        const struct step_exit e = {.exit_status = -1, .cause = "internal", .text = why};
+        const struct step_exit e = {.exit_status = -1, .cause = cause, .text = why};
         struct rundir *d = w->target->rundir;
-        char name[32];
-        int r = rundir_lock(d, w->run->id, step_file(w->run->step, "lock", name), &lock_fd);
+        char name[STEP_NAME_SIZE];
+        int r = rundir_lock(d, w->run->id, work_file(w, "lock", name), &lock_fd);
 
         if (r == RUNDIR_LOCKED)
                 return r;
         if (r == 0)
                 r = step_exit_write(&e, &text);
         if (r == 0)
-                r = rundir_write(d, w->run->id, step_file(w->run->step, "exit", name), &text);
+                r = rundir_write(d, w->run->id, work_file(w, "exit", name), &text);
         if (r < 0)
                 log_error("run %s: cannot close step %u: %s", w->run->id, w->run->step,
                           strerror(-r));
@@ -216,6 +274,8 @@ static bool phase_open(const struct work *w) {
                 return !w->hash;
         case RUNQ_WAITING:
         case RUNQ_STARTING:
+        case RUNQ_DRAINING:
+        case RUNQ_REBOOTING:
         case RUNQ_STEPPING:
         case RUNQ_ENDING:
         case RUNQ_OVER:
@@ -231,10 +291,13 @@ static void on_gone(void *userdata, const char *trouble) {
 /* It was begun or should have been, nobody holds the lock, and there is no exit record. */
 static void gone(struct work *w, const char *path, const char *why) {
         struct target *t = w->target;
+        char name[STEP_NAME_SIZE];
 
-        if (forestall(w, why) != RUNDIR_LOCKED)
+        if (forestall(w, "internal", why) != RUNDIR_LOCKED)
                 not_run(w, why);
-        else if (launch_adopt(&w->launch, t->launcher, w->run->step, path, on_gone, w) == 0)
+        else if (launch_adopt(&w->launch, t->launcher,
+                              step_name(w->run->step, w->run->attempt, name), path, on_gone,
+                              w) == 0)
                 runq_spawned(t->runq, w->run, w->run->step);
         else /* it came this very moment, and went */
                 log_debug("run %s: the exit record of step %u will tell", w->run->id, w->run->step);
@@ -246,7 +309,7 @@ static void find_out(struct work *w, const char *trouble) {
         struct target *t = w->target;
         struct launch *found = NULL;
         unsigned step = w->run->step;
-        char name[32];
+        char name[STEP_NAME_SIZE];
         int r;
 
         if (trouble)
@@ -256,7 +319,8 @@ static void find_out(struct work *w, const char *trouble) {
                 return;
         r = run_path(w, &path);
         if (r == 0)
-                r = launch_adopt(&found, t->launcher, step, path.data, on_gone, w);
+                r = launch_adopt(&found, t->launcher, step_name(step, w->run->attempt, name),
+                                 path.data, on_gone, w);
         if (r == 0) {
                 w->launch = found;
                 w->launched = true;
@@ -264,11 +328,13 @@ static void find_out(struct work *w, const char *trouble) {
         } else if (r < 0) {
                 log_error("run %s: step %u cannot be watched (%s); its exit record will tell",
                           w->run->id, step, strerror(-r));
-        } else if (rundir_has(t->rundir, w->run->id, step_file(step, "exit", name), NULL) > 0) {
+        } else if (rundir_has(t->rundir, w->run->id, work_file(w, "exit", name), NULL) > 0) {
                 exited(w);
-        } else if (strcmp(w->run->fold.step_boot, t->boot) != 0) {
-                gone(w, path.data, "interrupted by a reboot");
-        } else if (rundir_has(t->rundir, w->run->id, step_file(step, "out", name), NULL) > 0) {
+        } else if (under_another_boot(w)) {
+                /* nobody of the boot before can hold a lock: that was looked at above */
+                (void)forestall(w, "interrupted", "interrupted by a reboot");
+                interrupted(w);
+        } else if (rundir_has(t->rundir, w->run->id, work_file(w, "out", name), NULL) > 0) {
                 gone(w, path.data, "the step was killed: it left no exit record");
         } else if (why.len > 0) {
                 gone(w, path.data, why.data);
@@ -282,7 +348,7 @@ static void find_out(struct work *w, const char *trouble) {
 
 static int on_stir(sd_event_source *s, const struct inotify_event *e, void *userdata) {
         struct work *w = userdata;
-        char name[32];
+        char name[STEP_NAME_SIZE];
 
         (void)s;
         if (e->mask & IN_Q_OVERFLOW || e->len == 0) {
@@ -290,15 +356,15 @@ static int on_stir(sd_event_source *s, const struct inotify_event *e, void *user
                 target_kick(w->target);
                 return 0;
         }
-        if (strcmp(e->name, step_file(w->run->step, "out", name)) == 0) {
+        if (strcmp(e->name, work_file(w, "out", name)) == 0) {
                 w->grown = true;
                 if (w->launch && e->mask & IN_CREATE)
                         launch_stirred(w->launch);
                 target_kick(w->target);
-        } else if (strcmp(e->name, step_file(w->run->step, "held", name)) == 0) {
+        } else if (strcmp(e->name, work_file(w, "held", name)) == 0) {
                 step_room_look(w);
-        } else if (e->mask & IN_MOVED_TO &&
-                   strcmp(e->name, step_file(w->run->step, "exit", name)) == 0 && phase_open(w)) {
+        } else if (e->mask & IN_MOVED_TO && strcmp(e->name, work_file(w, "exit", name)) == 0 &&
+                   phase_open(w)) {
                 exited(w);
         }
         return 0;
@@ -327,12 +393,12 @@ void work_adopt(struct work *w, unsigned step) {
 
 void work_kill(struct work *w, unsigned step) {
         CLEANUP(buf_done) struct buf text = {0};
-        char name[32];
+        char name[STEP_NAME_SIZE];
         int r = buf_puts(&text, "cancelled\n");
 
+        (void)step;
         if (r == 0)
-                r = rundir_write(w->target->rundir, w->run->id, step_file(step, "kill", name),
-                                 &text);
+                r = rundir_write(w->target->rundir, w->run->id, work_file(w, "kill", name), &text);
         if (r < 0)
                 work_trouble(w->target, w->run, -r);
 }
@@ -341,14 +407,15 @@ static int step_env(struct work *w, const struct plan *plan, struct arena *a,
                     const char *const **ret) {
         const struct runq_run *run = w->run;
         const char *const pairs[][2] = {
-                {"ROTA_RUN",      run->id       },
-                {"ROTA_STEP",     arena_printf(a, "%u", run->step)},
-                {"ROTA_STEPS",     arena_printf(a,                   "%zu", plan->n_steps)},
-                {"ROTA_PLAN",plan->name},
-                {"ROTA_OWNER",               run->owner                  },
-                {"ROTA_BY",               run->by ? run->by : ""                              },
-                {"ROTA_TARGET",               w->target->config->jid  },
-                {"ROTA_BOOT",               w->target->boot},
+                {"ROTA_RUN",      run->id             },
+                {"ROTA_STEP",     arena_printf(a,       "%u", run->step)},
+                {"ROTA_ATTEMPT",     arena_printf(a,                         "%u", run->attempt)},
+                {"ROTA_STEPS",arena_printf(a,"%zu", plan->n_steps)},
+                {"ROTA_PLAN",               plan->name                       },
+                {"ROTA_OWNER",          run->owner                           },
+                {"ROTA_BY",     run->by ? run->by : ""},
+                {"ROTA_TARGET",    w->target->config->jid    },
+                {"ROTA_BOOT",       w->target->boot},
         };
         const char **env = arena_alloc(a, (ARRAY_SIZE(pairs) + 1) * sizeof(*env));
 
@@ -442,10 +509,11 @@ void work_spawn(struct work *w, unsigned step) {
         CLEANUP(buf_done) struct buf path = {0}, spec = {0};
         struct target *t = w->target;
         const char *why = NULL;
-        char name[32];
+        char name[STEP_NAME_SIZE];
         int r = run_path(w, &path);
 
         w->launched = false;
+        w->patience = sd_event_source_disable_unref(w->patience);
         if (r == 0)
                 r = make_spec(w, &a, path.data, &spec, &why);
         if (r == SPEC_NOT_RUN) {
@@ -453,7 +521,7 @@ void work_spawn(struct work *w, unsigned step) {
                 return;
         }
         if (r == 0)
-                r = rundir_write(t->rundir, w->run->id, step_file(step, "spec", name), &spec);
+                r = rundir_write(t->rundir, w->run->id, work_file(w, "spec", name), &spec);
         if (r == -ENOSPC || r == -EDQUOT || r == -ENOMEM) {
                 work_trouble(t, w->run, -r);
                 return;
@@ -461,7 +529,8 @@ void work_spawn(struct work *w, unsigned step) {
         if (r == 0)
                 r = watch(w, path.data);
         if (r == 0)
-                r = launch_start(&w->launch, t->launcher, w->run->id, step, path.data, on_gone, w);
+                r = launch_start(&w->launch, t->launcher, w->run->id,
+                                 step_name(step, w->run->attempt, name), path.data, on_gone, w);
         if (r < 0) {
                 not_run(w, arena_printf(&a, "rota-step could not be started: %s", strerror(-r)));
                 return;

@@ -15,6 +15,9 @@
 #define REST_USEC (2 * USEC_PER_SEC) /* of quiet, before memory is given back */
 #define STOP_USEC (3 * USEC_PER_SEC)
 #define TIMER_ACCURACY_USEC 500
+/* Longer than the way down of a machine that still runs us. */
+#define SETTLE_USEC (60 * USEC_PER_SEC)
+#define SETTLE_SIMULATED_USEC (3 * USEC_PER_SEC)
 
 uint64_t target_now(void) {
         return clock_boottime_usec();
@@ -253,7 +256,11 @@ static bool needs_restart(const struct config *a, const struct config *b) {
 
 static void limits_of(const struct config *c, struct runq_limits *ret) {
         *ret = (struct runq_limits){
-                .slots = c->slots, .queue_max = c->queue_max, .keep_usec = c->keep_usec};
+                .slots = c->slots,
+                .queue_max = c->queue_max,
+                .keep_usec = c->keep_usec,
+                .settle_usec = c->reboot_simulated ? SETTLE_SIMULATED_USEC : SETTLE_USEC,
+        };
 }
 
 static int reload(struct target *t) {

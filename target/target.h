@@ -47,6 +47,8 @@ struct going {
         char *who;
         uint64_t deadline_usec; /* of the phase; USEC_NEVER */
         uint64_t late_usec;     /* of GOING_FLUSH: from then on nobody expects it any more */
+        struct runq_run *run;   /* whose step this is; NULL: it was asked for on the wire */
+        bool drain_after;       /* should that step come to nothing */
         struct reboot *reboot;
         char *trouble; /* of the reboot, to be acted on by the pump */
         bool taken_on; /* the command or logind took it on */
@@ -131,6 +133,8 @@ void target_send(struct target *t);
 int work_restore(struct target *t);
 /* For a run that was accepted now; its journal has @events_size bytes. */
 int work_new(struct target *t, struct runq_run *run, uint64_t events_size);
+/* What the queue must know of a plan's steps, in @a. Returns 0 or -ENOMEM. */
+int work_steps(const struct plan *plan, struct arena *a, const struct runq_step **ret);
 void work_pump(struct target *t, uint64_t now_usec);
 uint64_t work_deadline(const struct target *t);
 /* While a step is on: is there space for what it prints? */
@@ -189,7 +193,15 @@ void reserve_show(const struct target *t, struct presence_lease *ret);
 /* Why somebody with another token, or none, is refused. */
 void reserve_refusal(const struct target *t, struct arena *a, struct stanza_error *ret);
 
-/* serve_power.c */
+/* reboot_work.c: a reboot that is a step. */
+/* It did not come about: the run's step ends, unless it may still come. @trouble NULL: the machine stays up. */
+void work_reboot_failed(struct target *t, struct runq_run *run, const char *trouble);
+
+/* serve_power.c: between a reboot that was granted and the machine going down. */
+/* For a step of @run; the queue is asked no more. 0, or -EBUSY: it is going down already. */
+int going_for(struct target *t, struct runq_run *run, bool force);
+/* Stops the one for @run when it was not ordered yet. True when @run's reboot will not happen by us. */
+bool going_stop(struct target *t, const struct runq_run *run);
 void going_pump(struct target *t, uint64_t now_usec);
 void going_closed(struct target *t);
 void going_done(struct target *t);

@@ -1,3 +1,4 @@
+#include "target/step/step.h"
 #include "target/work.h"
 
 #include "proto/base/clock.h"
@@ -10,6 +11,8 @@
 #define ACTIONS_MAX 256 /* in one turn */
 #define SYNC_USEC USEC_PER_SEC
 #define SPACE_USEC (5 * USEC_PER_SEC)
+/* 2024: a realtime clock before that was lost, not set. */
+#define CLOCK_LOST_USEC (UINT64_C(1704067200) * USEC_PER_SEC)
 #define SPACE_NONE 65536 /* bytes: a step finds nothing to write to */
 
 struct work *work_of(const struct runq_run *run) {
@@ -21,6 +24,7 @@ void work_free(struct work *w) {
                 return;
         w->run->userdata = NULL;
         sd_event_source_disable_unref(w->watch);
+        sd_event_source_disable_unref(w->patience);
         launch_free(w->launch);
         hash_free(w->hash);
         free(w->cause);
@@ -63,10 +67,16 @@ static void log_event(const struct runq_run *run, const struct event *e) {
                 buf_puts(&text, "accepted");
                 break;
         case EVENT_STARTED:
-                buf_printf(&text, "step %u of %u started: %s", e->step, e->of, e->title);
+                buf_printf(&text, "step %u of %u started", e->step, e->of);
+                if (e->attempt > 1)
+                        buf_printf(&text, " again, attempt %u", e->attempt);
+                buf_printf(&text, ": %s", e->title);
                 break;
         case EVENT_STEPPED:
                 buf_printf(&text, "step %u %s", e->step, verdict_name(e->verdict));
+                break;
+        case EVENT_REBOOTING:
+                buf_printf(&text, "step %u reboots the machine", e->step);
                 break;
         case EVENT_CANCEL:
                 buf_printf(&text, "cancelled by %s", e->by ? e->by : "its owner");
@@ -90,6 +100,8 @@ static const char *step_title(struct target *t, const struct runq_run *run, unsi
         if (rundir_plan(t->rundir, run->id, a, &doc, &plan) != 0 || step > plan.n_steps ||
             plan_step_title(&plan.steps[step - 1], &title) < 0)
                 return "";
+        if (plan.steps[step - 1].kind == PLAN_REBOOT && t->config->reboot_simulated)
+                buf_puts(&title, " (simulated)");
         return arena_strdup(a, buf_text(&title));
 }
 
@@ -138,8 +150,17 @@ static void record(struct target *t, struct runq_action *a) {
         for (size_t i = 0; i < a->n_events && r == 0; i++) {
                 struct event *e = &a->events[i];
                 e->realtime_usec = clock_realtime_usec();
-                if (e->kind == EVENT_STARTED) {
+                if (e->kind == EVENT_STARTED || e->kind == EVENT_REBOOTING) {
                         e->boot = t->boot;
+                        e->up_usec = target_now();
+                }
+                if (e->kind == EVENT_STEPPED && runq_at_reboot(a->run)) {
+                        e->boot = t->boot;
+                        /* over two boots no other clock is left; for people */
+                        if (e->realtime_usec > a->run->fold.step_usec)
+                                e->elapsed_usec = e->realtime_usec - a->run->fold.step_usec;
+                }
+                if (e->kind == EVENT_STARTED) {
                         e->title = step_title(t, a->run, e->step, &arena);
                         if (!e->title)
                                 r = -ENOMEM;
@@ -180,14 +201,14 @@ static void retire(struct target *t, struct runq_run *run) {
 
 /* While no controller of the owner is here, our disk is the only copy. */
 static void sync_output(struct work *w, uint64_t now_usec) {
-        char name[24];
+        char name[STEP_NAME_SIZE];
         int r;
 
         if (now_usec < w->sync_usec)
                 return;
         w->sync_usec = USEC_NEVER;
-        snprintf(name, sizeof(name), "%u.out", w->out_step);
-        r = rundir_sync(w->target->rundir, w->run->id, name);
+        r = rundir_sync(w->target->rundir, w->run->id,
+                        step_file(w->out_step, w->out_attempt, "out", name));
         if (r < 0)
                 log_warning("cannot sync the output of run %s: %s", w->run->id, strerror(-r));
         else
@@ -228,7 +249,13 @@ void work_pump(struct target *t, uint64_t now_usec) {
                         work_adopt(work_of(a.run), a.step);
                         break;
                 case RUNQ_KILL:
-                        work_kill(work_of(a.run), a.step);
+                        if (runq_at_reboot(a.run))
+                                work_reboot_kill(work_of(a.run), a.step);
+                        else
+                                work_kill(work_of(a.run), a.step);
+                        break;
+                case RUNQ_REBOOT:
+                        work_reboot(work_of(a.run), a.step);
                         break;
                 case RUNQ_RETIRE:
                         retire(t, a.run);
@@ -261,15 +288,56 @@ struct restoring {
         uint64_t realtime_usec;
 };
 
-/* The same moment on our clock; the realtime clock may have been set meanwhile. */
-static uint64_t on_our_clock(const struct restoring *at, uint64_t realtime_usec) {
-        if (realtime_usec >= at->realtime_usec)
-                return at->now_usec + (realtime_usec - at->realtime_usec);
-        uint64_t ago = at->realtime_usec - realtime_usec;
-        return ago < at->now_usec ? at->now_usec - ago : 0;
+/*
+ * When a span of time ends that began under some boot, on our clock. Under the same boot that clock counted it. Else only
+ * the realtime clock did, which may have been set or lost meanwhile: what cannot be is not counted, so that
+ * a wrong clock makes the span longer, by itself at most for each boot, and never wraps.
+ */
+static uint64_t span_ends(const struct restoring *at, uint64_t span_usec, uint64_t since_usec,
+                          const char *boot, uint64_t up_usec) {
+        uint64_t gone_usec = 0;
+
+        if (up_usec > 0 && strcmp(boot, at->target->boot) == 0)
+                return up_usec + span_usec;
+        if (since_usec > CLOCK_LOST_USEC && at->realtime_usec > since_usec)
+                gone_usec = at->realtime_usec - since_usec;
+        return gone_usec >= span_usec ? at->now_usec : at->now_usec + (span_usec - gone_usec);
+}
+
+int work_steps(const struct plan *plan, struct arena *a, const struct runq_step **ret) {
+        struct runq_step *steps = arena_alloc(a, plan->n_steps * sizeof(*steps));
+
+        if (!steps)
+                return -ENOMEM;
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const struct plan_step *s = &plan->steps[i];
+
+                steps[i] = (struct runq_step){
+                        .reboot = s->kind == PLAN_REBOOT,
+                        .force = s->force,
+                        .within_usec = s->within_usec,
+                        .on_interrupt = s->on_interrupt,
+                        .retries = s->retries,
+                };
+        }
+        *ret = steps;
+        return 0;
+}
+
+/* Without its plan the run ends at its next step, which says so. */
+static void restore_steps(struct target *t, const struct rundir_found *f, struct arena *a,
+                          const struct runq_step **ret) {
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        struct plan plan;
+
+        if (f->fold.state == RUN_ENDED || rundir_plan(t->rundir, f->run.id, a, &doc, &plan) != 0 ||
+            plan.n_steps != f->run.n_steps || work_steps(&plan, a, ret) < 0)
+                *ret = NULL;
 }
 
 static int restore_one(void *userdata, const struct rundir_found *f) {
+        CLEANUP(arena_done) struct arena arena = {0};
+        CLEANUP(buf_done) struct buf cause = {0};
         struct restoring *at = userdata;
         struct target *t = at->target;
         struct runq_run *run = NULL;
@@ -283,16 +351,18 @@ static int restore_one(void *userdata, const struct rundir_found *f) {
                 .lease = f->run.lease,
                 .heal = f->run.heal,
                 .expires_usec = USEC_NEVER,
-                .last_cause = NULL,
+                .rebooted = strcmp(f->fold.step_boot, t->boot) != 0,
         };
-        CLEANUP(buf_done) struct buf cause = {0};
         int r;
 
+        restore_steps(t, f, &arena, &n.steps);
         if (f->fold.ttl_usec > 0)
-                n.expires_usec = on_our_clock(at, f->fold.accepted_usec + f->fold.ttl_usec);
+                n.expires_usec = span_ends(at, f->fold.ttl_usec, f->fold.accepted_usec,
+                                           f->fold.accepted_boot, f->fold.accepted_up_usec);
         if (f->delivered_usec > 0)
-                retire_usec = on_our_clock(at, f->delivered_usec + t->config->keep_usec);
-        if (f->last_cause && buf_printf(&cause, "step %u: %s", f->fold.step, f->last_cause) == 0)
+                retire_usec = span_ends(at, t->config->keep_usec, f->delivered_usec, "", 0);
+        if (f->last_cause &&
+            buf_printf(&cause, "step %u: %s", f->last_cause_step, f->last_cause) == 0)
                 n.last_cause = cause.data;
         if (f->run.seq >= t->seq)
                 t->seq = f->run.seq + 1;

@@ -17,9 +17,11 @@ struct work {
         struct runq_run *run;
         uint64_t events_size;
         sd_event_source *watch;
+        sd_event_source *patience; /* until we believe that the machine does not go down */
         struct launch *launch;
         struct hash *hash;
         unsigned out_step; /* whose N.out the peers know */
+        unsigned out_attempt;
         uint64_t out_size;
         uint64_t synced_size;
         uint64_t flushed_size;
@@ -35,6 +37,7 @@ struct work {
         int signal;
         uint64_t elapsed_usec;
         uint64_t dropped;
+        bool interrupted;
 };
 
 struct work *work_of(const struct runq_run *run);
@@ -55,3 +58,6 @@ uint64_t step_room(const struct work *w, const struct plan *plan);
 void step_room_give(struct work *w);
 /* Does it wait for room? */
 void step_room_look(struct work *w);
+/* reboot_work.c */
+void work_reboot(struct work *w, unsigned step);
+void work_reboot_kill(struct work *w, unsigned step);

@@ -21,7 +21,7 @@ void followed_done(struct followed *r) {
 }
 
 static bool followed_wants(const struct followed *r, const char *stream) {
-        return r->stream ? strcmp(stream, r->stream) == 0 : runinfo_step_of(stream) > 0;
+        return r->stream ? strcmp(stream, r->stream) == 0 : runinfo_order(stream) > 0;
 }
 
 /* Finds or makes. Returns 0 or -ENOMEM. */
@@ -41,7 +41,7 @@ static int followed_tail(struct followed *r, const char *stream, struct tail **r
         r->tails = tails;
         if (tail_init(&tail, stream) < 0)
                 return -ENOMEM;
-        for (at = r->n_tails; at > 0 && tails[at - 1].step > tail.step; at--)
+        for (at = r->n_tails; at > 0 && tails[at - 1].order > tail.order; at--)
                 tails[at] = tails[at - 1];
         tails[at] = tail;
         r->n_tails++;

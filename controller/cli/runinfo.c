@@ -107,12 +107,19 @@ int runinfo_read_stream(const struct json_at *at, struct runinfo_stream *ret) {
         return r;
 }
 
-unsigned runinfo_step_of(const char *stream) {
-        unsigned n = 0;
+static const char *read_number(const char *text, unsigned *ret) {
+        for (*ret = 0; *text >= '0' && *text <= '9' && *ret < 1000; text++)
+                *ret = *ret * 10 + (unsigned)(*text - '0');
+        return text;
+}
 
-        for (; *stream >= '0' && *stream <= '9' && n < 100000; stream++)
-                n = n * 10 + (unsigned)(*stream - '0');
-        return strcmp(stream, ".out") == 0 ? n : 0;
+unsigned runinfo_order(const char *stream) {
+        unsigned step, attempt = 1;
+        const char *end = read_number(stream, &step);
+
+        if (end[0] == '.' && end[1] >= '0' && end[1] <= '9')
+                end = read_number(end + 1, &attempt);
+        return step > 0 && attempt > 0 && strcmp(end, ".out") == 0 ? step * 10000 + attempt : 0;
 }
 
 int targetinfo_read(const struct json_at *at, struct targetinfo *ret) {

@@ -49,8 +49,9 @@ struct runinfo_stream {
 };
 
 int runinfo_read_stream(const struct json_at *at, struct runinfo_stream *ret);
-/* The N of "N.out"; 0 for other streams. */
-unsigned runinfo_step_of(const char *stream);
+/* Where an output stands among those of its run: "N.out", then "N.2.out" of the step's second attempt. 0 for other
+ * streams. */
+unsigned runinfo_order(const char *stream);
 
 struct targetinfo {
         const char *name;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 int tail_init(struct tail *t, const char *stream) {
-        *t = (struct tail){.fd = -1, .size = UINT64_MAX, .step = runinfo_step_of(stream)};
+        *t = (struct tail){.fd = -1, .size = UINT64_MAX, .order = runinfo_order(stream)};
         t->stream = strdup(stream);
         return t->stream ? 0 : -ENOMEM;
 }

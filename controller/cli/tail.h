@@ -14,7 +14,7 @@
 
 struct tail {
         char *stream;
-        unsigned step;   /* of N.out; 0 for others */
+        unsigned order;  /* of runinfo_order() */
         int fd;          /* -1: not open */
         uint64_t offset; /* read so far */
         uint64_t next;   /* may be read */

@@ -60,20 +60,30 @@ static void show_step(struct table *t, const struct json_at *at) {
         const char *verdict = NULL;
         const char *cause = NULL;
         uint64_t step = 0;
+        uint64_t attempt = 1;
+        bool rebooting = false;
         uint64_t usec = 0;
         struct json_at exit;
         int64_t status = -1;
 
         (void)json_get_u64(at, "step", &step);
+        (void)json_get_u64(at, "attempt", &attempt);
+        (void)json_get_bool(at, "rebooting", &rebooting);
         (void)json_get_str(at, "title", &title);
         (void)json_get_str(at, "verdict", &verdict);
         (void)json_get_str(at, "cause", &cause);
         (void)json_get_u64(at, "elapsed_usec", &usec);
         if (usec > 0)
                 units_print_duration(&elapsed, usec);
-        table_printf(t, TABLE_PLAIN, "%llu", (unsigned long long)step);
+        if (attempt > 1) /* as its output is called */
+                table_printf(t, TABLE_PLAIN, "%llu.%llu", (unsigned long long)step,
+                             (unsigned long long)attempt);
+        else
+                table_printf(t, TABLE_PLAIN, "%llu", (unsigned long long)step);
         table_put(t, verdict && *verdict ? show_tone(verdict) : TABLE_PLAIN,
-                  verdict && *verdict ? verdict : "running");
+                  verdict && *verdict ? verdict
+                  : rebooting         ? "rebooting"
+                                      : "running");
         if (json_get(at, "exit", &exit) == 0 && json_i64(&exit, &status) == 0 && status >= 0)
                 table_printf(t, TABLE_PLAIN, "%lld", (long long)status);
         else

@@ -309,6 +309,9 @@ int run_event(struct run *r, const struct event *e) {
                         return -ENOMEM;
                 if (e->of > 0)
                         r->steps = e->of;
+                run_set(&r->cause, NULL); /* of a step that is behind; the end will say it again */
+                break;
+        case EVENT_REBOOTING:
                 break;
         case EVENT_STEPPED:
                 q = await_streams(r, e);
@@ -473,6 +476,17 @@ static unsigned ahead_of(const struct run *r, const struct target *t) {
         return ahead;
 }
 
+/* Its machine reboots: because a step says so, or in the midst of one. */
+static bool rebooting(const struct run *r, const struct target *t) {
+        if (r->fold.state != RUN_RUNNING)
+                return false;
+        return r->fold.rebooting || (t && t->avail.state == AVAIL_REBOOTING);
+}
+
+static void note_step(const struct run *r, const char *what, struct buf *out) {
+        buf_printf(out, "%s, step %u of %u", what, r->fold.step, r->fold.of);
+}
+
 int run_note(const struct run *r, const struct target *t, bool we_are_online,
              uint64_t realtime_usec, struct buf *out) {
         const char *wish = r->cancel_by ? "asked to cancel; " : "";
@@ -492,8 +506,13 @@ int run_note(const struct run *r, const struct target *t, bool we_are_online,
         }
         if (!t->avail.present) {
                 buf_puts(out, wish);
+                if (rebooting(r, t)) {
+                        note_step(r, "rebooting", out);
+                        buf_puts(out, "; ");
+                }
                 why_sentence(t, realtime_usec, out);
-                buf_puts(out, r->cancel_by ? " and is told when it returns"
+                buf_puts(out, r->cancel_by      ? " and is told when it returns"
+                              : rebooting(r, t) ? "; the run goes on when it returns"
                               : r->fold.state == RUN_RUNNING
                                       ? "; the run's state is the last one known"
                                       : "; the run starts when it returns");
@@ -501,6 +520,14 @@ int run_note(const struct run *r, const struct target *t, bool we_are_online,
         }
         if (r->cancel_by)
                 return buf_printf(out, "%swaiting for the target's word", wish);
+        if (rebooting(r, t)) {
+                note_step(r, "rebooting", out);
+                return buf_check(out);
+        }
+        if (r->fold.state == RUN_RUNNING && r->fold.step_open && r->fold.attempt > 1) {
+                note_step(r, "a reboot interrupted it", out);
+                return buf_printf(out, ", attempt %u", r->fold.attempt);
+        }
         if (r->fold.state == RUN_RUNNING)
                 return 0;
         ahead = ahead_of(r, t);

@@ -74,6 +74,7 @@ struct run {
         size_t n_streams;
         bool dirty;
         bool changed; /* since it was last shown */
+        int told;     /* the target's state, when whoever watches last heard of a run that is on */
         bool touched; /* in the user's list of runs to look at */
         bool more;    /* a hash of it is not finished */
 };

@@ -18,11 +18,13 @@ struct runq {
         struct runq_run *buckets[BUCKETS];
         unsigned n_on;
         unsigned n_waiting;
+        unsigned n_reboots;   /* runs whose open step is a reboot */
         uint64_t retire_usec; /* earliest of all that are over */
         bool held;
         bool quarantined;
         bool away;
         uint64_t reserved; /* token of the lease in force; 0: none */
+        bool frozen;
 };
 
 static struct runq_run *run_at(const struct list *l) {
@@ -48,6 +50,7 @@ static struct runq_run *run_free(struct runq_run *run) {
         free(run->owner);
         free(run->by);
         free(run->name);
+        free(run->steps);
         free(run->cancel_by);
         free(run->end_cause);
         free(run);
@@ -100,13 +103,31 @@ static bool phase_on(enum runq_phase p) {
         return p > RUNQ_WAITING && p < RUNQ_OVER;
 }
 
+static bool phase_reboots(enum runq_phase p) {
+        return p == RUNQ_DRAINING || p == RUNQ_REBOOTING;
+}
+
 static void run_phase(struct runq *q, struct runq_run *run, enum runq_phase phase) {
         q->n_on -= phase_on(run->phase) ? 1u : 0u;
+        q->n_reboots -= phase_reboots(run->phase) ? 1u : 0u;
         q->n_waiting -= run->phase == RUNQ_WAITING ? 1u : 0u;
         run->phase = phase;
         run->handed_out = false;
         q->n_on += phase_on(phase) ? 1u : 0u;
+        q->n_reboots += phase_reboots(phase) ? 1u : 0u;
         q->n_waiting += phase == RUNQ_WAITING ? 1u : 0u;
+}
+
+static const struct runq_step *step_at(const struct runq_run *run) {
+        static const struct runq_step plain = {0};
+
+        if (!run->steps || run->step == 0 || run->step > run->n_steps)
+                return &plain;
+        return &run->steps[run->step - 1];
+}
+
+bool runq_at_reboot(const struct runq_run *run) {
+        return step_at(run)->reboot;
 }
 
 struct runq_run *runq_find(const struct runq *q, const char *id) {
@@ -119,7 +140,8 @@ struct runq_run *runq_find(const struct runq *q, const char *id) {
 int runq_admits(const struct runq *q, const char *id, bool if_idle) {
         if (runq_find(q, id))
                 return RUNQ_KNOWN;
-        if (if_idle && (q->n_on >= q->limits.slots || q->n_waiting > 0 || q->held))
+        if (if_idle && (q->n_on >= q->limits.slots || q->n_waiting > 0 || q->held || q->frozen ||
+                        q->n_reboots > 0))
                 return RUNQ_BUSY;
         if (q->n_waiting >= q->limits.queue_max)
                 return RUNQ_FULL;
@@ -141,11 +163,18 @@ static int run_add(struct runq *q, const struct runq_new_run *n, struct runq_run
         run->heal = n->heal;
         run->expires_usec = n->expires_usec;
         run->retire_usec = USEC_NEVER;
+        run->within_usec = USEC_NEVER;
         run->fold.exit_status = -1;
         run->result.exit_status = -1;
         if (text_copy(&run->owner, n->owner) < 0 || text_copy(&run->by, n->by) < 0 ||
             text_copy(&run->name, n->name) < 0 || text_copy(&run->end_cause, n->last_cause) < 0)
                 return -ENOMEM;
+        if (n->steps && n->n_steps > 0) {
+                run->steps = calloc(n->n_steps, sizeof(*run->steps));
+                if (!run->steps)
+                        return -ENOMEM;
+                memcpy(run->steps, n->steps, n->n_steps * sizeof(*run->steps));
+        }
 
         size_t b = bucket_of(run->id);
         run->bucket_next = q->buckets[b];
@@ -178,29 +207,59 @@ static void run_conclude(struct runq *q, struct runq_run *run) {
 
 /* What follows a step that was recorded as over. */
 static void run_continue(struct runq *q, struct runq_run *run) {
-        bool good = run->fold.worst == VERDICT_NONE || run->fold.worst == VERDICT_PASSED;
+        const struct run_fold *f = &run->fold;
+        bool again = f->interrupted == EVENT_INTERRUPT_RETRY;
+        bool on = again || f->interrupted == EVENT_INTERRUPT_CONTINUE || f->last == VERDICT_PASSED;
+        bool more = again || run->step < run->n_steps;
 
-        if (!good || run->step >= run->n_steps) {
-                run_conclude(q, run);
-        } else if (run->cancel_asked) {
+        if (run->cancel_asked && ((on && more) || f->interrupted != EVENT_WHOLE)) {
                 run->end_verdict = VERDICT_CANCELLED;
                 run_phase(q, run, RUNQ_ENDING);
-        } else {
-                run->step++;
-                run->killed = false;
-                run_phase(q, run, RUNQ_STARTING);
+                return;
         }
+        if (!on || !more) {
+                run_conclude(q, run);
+                return;
+        }
+        run->step += again ? 0 : 1;
+        run->attempt = again ? run->attempt + 1 : 1;
+        run->killed = false;
+        run->within_usec = USEC_NEVER;
+        run->order_usec = 0;
+        run_phase(q, run, RUNQ_STARTING);
 }
 
 static void run_over(struct runq *q, struct runq_run *run) {
         run_phase(q, run, RUNQ_OVER);
         list_remove(&run->link);
         list_append(&q->over, &run->link);
+        free(run->steps);
+        run->steps = NULL;
         free(run->end_cause);
         run->end_cause = NULL;
         free(run->cancel_by);
         run->cancel_by = NULL;
         result_clear(&run->result);
+}
+
+/* A reboot is done by the hour of the boot under which it began, however often the caller is started anew. */
+static void set_within(struct runq_run *run, uint64_t up_usec) {
+        uint64_t within_usec = step_at(run)->within_usec;
+
+        run->within_usec = up_usec < USEC_NEVER - within_usec ? up_usec + within_usec : USEC_NEVER;
+}
+
+/* The boot id is the proof, and the only one: no clock of another boot is asked. */
+static void restore_reboot(struct runq *q, struct runq_run *run, bool rebooted) {
+        if (rebooted) {
+                run->result.verdict = VERDICT_PASSED;
+                run_phase(q, run, RUNQ_STEPPING);
+                return;
+        }
+        set_within(run, run->fold.started_up_usec);
+        if (run->fold.rebooting)
+                run->order_usec = run->fold.rebooting_up_usec + q->limits.settle_usec;
+        run_phase(q, run, RUNQ_DRAINING);
 }
 
 int runq_restored(struct runq *q, const struct runq_new_run *n, const struct run_fold *fold,
@@ -212,13 +271,16 @@ int runq_restored(struct runq *q, const struct runq_new_run *n, const struct run
         run->fold = *fold;
         run->asked_usec = fold->accepted_usec;
         run->step = fold->step;
+        run->attempt = fold->attempt;
         run->cancel_asked = run->cancel_recorded = fold->cancel_asked;
         switch (fold->state) {
         case RUN_UNKNOWN:
         case RUN_QUEUED:
                 break;
         case RUN_RUNNING:
-                if (fold->step_open)
+                if (fold->step_open && step_at(run)->reboot)
+                        restore_reboot(q, run, n->rebooted);
+                else if (fold->step_open)
                         run_phase(q, run, RUNQ_ADOPTING);
                 else
                         run_continue(q, run);
@@ -261,7 +323,13 @@ void runq_recorded(struct runq *q, struct runq_run *run, const struct event *eve
                         break;
                 case EVENT_STARTED:
                         assert(run->phase == RUNQ_STARTING);
-                        run_phase(q, run, RUNQ_LAUNCHING);
+                        if (step_at(run)->reboot)
+                                set_within(run, e->up_usec);
+                        run_phase(q, run, step_at(run)->reboot ? RUNQ_DRAINING : RUNQ_LAUNCHING);
+                        break;
+                case EVENT_REBOOTING:
+                        assert(run->phase == RUNQ_DRAINING);
+                        run_phase(q, run, RUNQ_REBOOTING);
                         break;
                 case EVENT_STEPPED:
                         assert(run->phase == RUNQ_STEPPING);
@@ -304,7 +372,8 @@ static int end_cause_from(struct runq_run *run) {
         char *text = NULL;
         int n;
 
-        if (k->verdict == VERDICT_PASSED || k->verdict == VERDICT_CANCELLED)
+        if (k->verdict == VERDICT_PASSED || k->verdict == VERDICT_CANCELLED ||
+            k->interrupted == EVENT_INTERRUPT_RETRY)
                 return 0;
         if (k->cause)
                 n = asprintf(&text, "step %u: %s", run->step, k->cause);
@@ -319,11 +388,46 @@ static int end_cause_from(struct runq_run *run) {
         return 0;
 }
 
+/* What follows an interruption, and the sentence about it. */
+static int judge_interrupt(struct runq_run *run) {
+        struct runq_kept_result *k = &run->result;
+        const struct runq_step *s = step_at(run);
+        const unsigned n = run->fold.interruptions + 1;
+        int r = 0;
+
+        k->verdict = VERDICT_NOT_RUN;
+        k->interrupted = EVENT_INTERRUPT_FAIL;
+        free(k->cause);
+        k->cause = NULL;
+        if (n > RUNQ_INTERRUPTIONS_MAX && s->on_interrupt != PLAN_INTERRUPT_FAIL) {
+                r = asprintf(&k->cause,
+                             "interrupted by a reboot, the %uth in a row without a step that ended "
+                             "by itself: the machine is in a boot loop",
+                             n);
+        } else if (s->on_interrupt == PLAN_INTERRUPT_RETRY && run->attempt > s->retries) {
+                r = asprintf(&k->cause, "interrupted by a reboot in attempt %u of %u", run->attempt,
+                             s->retries + 1);
+        } else {
+                if (s->on_interrupt == PLAN_INTERRUPT_RETRY)
+                        k->interrupted = EVENT_INTERRUPT_RETRY;
+                else if (s->on_interrupt == PLAN_INTERRUPT_CONTINUE)
+                        k->interrupted = EVENT_INTERRUPT_CONTINUE;
+                r = text_copy(&k->cause, "interrupted by a reboot");
+        }
+        if (r < 0)
+                k->cause = NULL;
+        return r < 0 ? -ENOMEM : 0;
+}
+
+/* Phases in which a step is open. */
+static bool phase_open(enum runq_phase p) {
+        return p == RUNQ_ADOPTING || p == RUNQ_LAUNCHING || p == RUNQ_ON || phase_reboots(p);
+}
+
 int runq_exited(struct runq *q, struct runq_run *run, unsigned step, const struct runq_result *r) {
         struct runq_kept_result *k = &run->result;
 
-        if (run->step != step ||
-            (run->phase != RUNQ_ADOPTING && run->phase != RUNQ_LAUNCHING && run->phase != RUNQ_ON))
+        if (run->step != step || !phase_open(run->phase))
                 return 0;
         run->retry_usec = 0;
         result_clear(k);
@@ -343,6 +447,8 @@ int runq_exited(struct runq *q, struct runq_run *run, unsigned step, const struc
                 k->stream.name = k->stream_name;
                 k->stream.sha256 = k->sha256;
         }
+        if (r->interrupted && judge_interrupt(run) < 0)
+                return -ENOMEM;
         if (end_cause_from(run) < 0)
                 return -ENOMEM;
         run_phase(q, run, RUNQ_STEPPING);
@@ -387,6 +493,10 @@ void runq_reserve(struct runq *q, uint64_t token) {
         q->reserved = token;
 }
 
+void runq_freeze(struct runq *q, bool freeze) {
+        q->frozen = freeze;
+}
+
 static void event_of(struct runq_action *a, struct event e) {
         if (a->what != RUNQ_RECORD)
                 a->n_events = 0;
@@ -407,19 +517,31 @@ static void record_stepped(struct runq_run *run, struct runq_action *a) {
 
         event_of(a, (struct event){.kind = EVENT_STEPPED,
                                    .step = run->step,
+                                   .attempt = run->attempt,
                                    .verdict = k->verdict,
                                    .cause = k->cause,
                                    .limit = k->limit,
                                    .exit_status = k->exit_status,
                                    .signal = k->signal,
                                    .elapsed_usec = k->elapsed_usec,
+                                   .interrupted = k->interrupted,
                                    .streams = k->has_stream ? &k->stream : NULL,
                                    .n_streams = k->has_stream ? 1 : 0});
         /* The end is known with it: one write, one sync. */
-        if (k->verdict != VERDICT_PASSED)
-                record_end(run, k->verdict, a);
-        else if (run->step >= run->n_steps)
-                record_end(run, VERDICT_PASSED, a);
+        if (k->interrupted != EVENT_WHOLE && run->cancel_asked)
+                record_end(run, VERDICT_CANCELLED, a);
+        else if (k->interrupted == EVENT_INTERRUPT_RETRY)
+                return;
+        else if (run->step >= run->n_steps ||
+                 (k->verdict != VERDICT_PASSED && k->interrupted != EVENT_INTERRUPT_CONTINUE))
+                record_end(run, verdict_worse(run->fold.worst, k->verdict), a);
+}
+
+static bool record_cancelled(struct runq *q, struct runq_run *run, struct runq_action *a) {
+        run->end_verdict = VERDICT_CANCELLED;
+        run_phase(q, run, RUNQ_ENDING);
+        record_end(run, run->end_verdict, a);
+        return true;
 }
 
 /* Does what the target is kept for let it start? */
@@ -429,6 +551,103 @@ static bool run_admitted(const struct runq *q, const struct runq_run *run) {
         if (q->away || (q->reserved != 0 && !holder))
                 return false;
         return !q->quarantined || run->heal || holder;
+}
+
+static bool next_waiting(struct runq *q, struct runq_run *run, uint64_t now_usec,
+                         struct runq_action *a) {
+        if (run->cancel_asked)
+                return record_cancelled(q, run, a);
+        if (now_usec >= run->expires_usec) {
+                if (text_copy(&run->end_cause,
+                              "its time to live ended while it waited in the queue") < 0)
+                        return false;
+                run->end_verdict = VERDICT_NOT_RUN;
+                run_phase(q, run, RUNQ_ENDING);
+                record_end(run, run->end_verdict, a);
+                return true;
+        }
+        if (q->held || q->frozen || q->n_reboots > 0 || q->n_on >= q->limits.slots ||
+            !run_admitted(q, run))
+                return false;
+        run->step = run->attempt = 1;
+        run_phase(q, run, RUNQ_STARTING);
+        return true;
+}
+
+static bool next_starting(struct runq *q, struct runq_run *run, struct runq_action *a) {
+        if (run->cancel_asked)
+                return record_cancelled(q, run, a);
+        if (q->frozen || q->n_reboots > 0)
+                return false;
+        event_of(a, (struct event){.kind = EVENT_STARTED,
+                                   .step = run->step,
+                                   .attempt = run->attempt,
+                                   .of = run->n_steps});
+        return true;
+}
+
+/* A program of another run is on, or what became of one is not written down yet. */
+static bool others_are_on(const struct runq *q, const struct runq_run *run) {
+        list_foreach (at, &q->active) {
+                const struct runq_run *o = run_at(at);
+                if (o != run && (o->phase == RUNQ_STEPPING || phase_open(o->phase)))
+                        return true;
+        }
+        return false;
+}
+
+/* A reboot that came to an end without another boot. */
+static bool reboot_ends(struct runq *q, struct runq_run *run, enum verdict verdict,
+                        const char *cause, struct runq_action *a) {
+        const struct runq_result result = {.verdict = verdict, .cause = cause, .exit_status = -1};
+
+        if (runq_exited(q, run, run->step, &result) < 0)
+                return false;
+        record_stepped(run, a);
+        return true;
+}
+
+static bool next_draining(struct runq *q, struct runq_run *run, uint64_t now_usec,
+                          struct runq_action *a) {
+        if (run->cancel_asked)
+                return reboot_ends(q, run, VERDICT_CANCELLED, NULL, a);
+        if (now_usec >= run->within_usec)
+                return run->fold.rebooting
+                               ? reboot_ends(q, run, VERDICT_FAILED,
+                                             "the reboot was ordered, and the machine is still up "
+                                             "under the same boot id at the end of its time",
+                                             a)
+                               : reboot_ends(q, run, VERDICT_NOT_RUN,
+                                             "steps of other runs did not end within the time of "
+                                             "the reboot",
+                                             a);
+        if (now_usec < run->order_usec)
+                return false;
+        run->order_usec = 0;
+        if (q->frozen || (!step_at(run)->force && others_are_on(q, run)))
+                return false;
+        event_of(a, (struct event){.kind = EVENT_REBOOTING, .step = run->step});
+        return true;
+}
+
+static bool next_rebooting(struct runq *q, struct runq_run *run, uint64_t now_usec,
+                           struct runq_action *a) {
+        if (now_usec >= run->within_usec)
+                return reboot_ends(q, run, VERDICT_FAILED,
+                                   "the reboot was ordered, and the machine is still up under the "
+                                   "same boot id at the end of its time",
+                                   a);
+        if (run->cancel_asked && !run->killed) {
+                run->killed = true;
+                a->what = RUNQ_KILL;
+                return true;
+        }
+        if (run->handed_out)
+                return false;
+        run->handed_out = true;
+        run->retry_usec = 0;
+        a->what = RUNQ_REBOOT;
+        return true;
 }
 
 /* One run's next action; false when it has none now. */
@@ -442,33 +661,11 @@ static bool run_next(struct runq *q, struct runq_run *run, uint64_t now_usec,
         }
         switch (run->phase) {
         case RUNQ_WAITING:
-                if (run->cancel_asked) {
-                        run->end_verdict = VERDICT_CANCELLED;
-                } else if (now_usec >= run->expires_usec) {
-                        if (text_copy(&run->end_cause,
-                                      "its time to live ended while it waited in the queue") < 0)
-                                return false;
-                        run->end_verdict = VERDICT_NOT_RUN;
-                } else {
-                        if (q->held || q->n_on >= q->limits.slots || !run_admitted(q, run))
-                                return false;
-                        run->step = 1;
-                        run_phase(q, run, RUNQ_STARTING);
-                        return run_next(q, run, now_usec, a);
-                }
-                run_phase(q, run, RUNQ_ENDING);
-                record_end(run, run->end_verdict, a);
-                return true;
+                if (!next_waiting(q, run, now_usec, a))
+                        return false;
+                return run->phase == RUNQ_STARTING ? next_starting(q, run, a) : true;
         case RUNQ_STARTING:
-                if (run->cancel_asked) {
-                        run->end_verdict = VERDICT_CANCELLED;
-                        run_phase(q, run, RUNQ_ENDING);
-                        record_end(run, run->end_verdict, a);
-                        return true;
-                }
-                event_of(a, (struct event){
-                                    .kind = EVENT_STARTED, .step = run->step, .of = run->n_steps});
-                return true;
+                return next_starting(q, run, a);
         case RUNQ_LAUNCHING:
         case RUNQ_ADOPTING:
                 if (run->handed_out)
@@ -482,6 +679,10 @@ static bool run_next(struct runq *q, struct runq_run *run, uint64_t now_usec,
                 run->killed = true;
                 a->what = RUNQ_KILL;
                 return true;
+        case RUNQ_DRAINING:
+                return next_draining(q, run, now_usec, a);
+        case RUNQ_REBOOTING:
+                return next_rebooting(q, run, now_usec, a);
         case RUNQ_STEPPING:
                 record_stepped(run, a);
                 return true;
@@ -535,6 +736,12 @@ uint64_t runq_deadline(const struct runq *q) {
                         min = run->retry_usec;
                 else if (run->phase == RUNQ_WAITING && run->expires_usec < min)
                         min = run->expires_usec;
+                if (run->retry_usec > 0 || !phase_reboots(run->phase))
+                        continue;
+                if (run->within_usec < min)
+                        min = run->within_usec;
+                if (run->phase == RUNQ_DRAINING && run->order_usec > 0 && run->order_usec < min)
+                        min = run->order_usec;
         }
         return min;
 }

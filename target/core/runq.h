@@ -6,14 +6,21 @@
  * machine hands out RUNQ_RECORD, and goes on with that run only after runq_recorded(). A run id is accepted once;
  * an ended run stays known until it was delivered and its retention has passed.
  *
+ * A step that is a reboot is handed out as RUNQ_REBOOT, after it was recorded with the boot id. While one is open, no
+ * step of another run starts, and a graceful one waits until none is on. It passed when the next start of the
+ * caller says that the boot is another one. A step that such a start finds cut short is not-run, and its
+ * on_interrupt says what follows, within limits: a machine that reboots again and again ends the run.
+ *
  * Pure: no clock, no disk, no process. The caller tells facts (past tense), asks runq_next() what to do,
  * does it, and tells the outcome. Times are of one clock of the caller that counts through suspend.
  *
  *   accepted            slot free                  durable            launched          exit known
  *   WAITING --------> STARTING --RUNQ_RECORD--> LAUNCHING --RUNQ_SPAWN--> ON ------> STEPPING --RUNQ_RECORD--+
  *      | expired or       ^                                                                                  |
- *      v cancelled        +---------------------- next step ------------------------------------------------+
+ *      v cancelled        +---------------------- next step, or the next attempt of the same -----------------+
  *   ENDING --RUNQ_RECORD--> OVER --RUNQ_RETIRE--> gone         (a restart enters at ADOPTING, with RUNQ_ADOPT)
+ *
+ *   a reboot:  STARTING --RUNQ_RECORD--> DRAINING --RUNQ_RECORD--> REBOOTING --RUNQ_REBOOT--> (another boot) STEPPING
  */
 #pragma once
 
@@ -29,6 +36,20 @@ struct runq_limits {
         unsigned slots;     /* runs at the same time, at least 1 */
         unsigned queue_max; /* runs that may wait */
         uint64_t keep_usec; /* how long a delivered run stays */
+        /* A reboot that was ordered before we were started anew in the same boot: wait so long before ordering again. */
+        uint64_t settle_usec;
+};
+
+/* Reboots from outside in a row, without a step that ended by itself: one more ends the run. */
+#define RUNQ_INTERRUPTIONS_MAX 5
+
+/* What the queue must know of a step. */
+struct runq_step {
+        bool reboot;
+        bool force;                       /* a reboot that does not wait for others */
+        uint64_t within_usec;             /* a reboot */
+        enum plan_interrupt on_interrupt; /* all others */
+        unsigned retries;
 };
 
 enum runq_phase {
@@ -37,7 +58,9 @@ enum runq_phase {
         RUNQ_STARTING,  /* "started" is to be recorded */
         RUNQ_LAUNCHING, /* recorded; rota-step is to be started, or is being started */
         RUNQ_ON,
-        RUNQ_STEPPING, /* the step is over; "stepped" is to be recorded */
+        RUNQ_DRAINING,  /* a reboot: recorded as started, waits for the steps of others */
+        RUNQ_REBOOTING, /* recorded as ordered; the caller sees to it */
+        RUNQ_STEPPING,  /* the step is over; "stepped" is to be recorded */
         RUNQ_ENDING,
         RUNQ_OVER,
 };
@@ -50,6 +73,7 @@ struct runq_result {
         int exit_status;   /* -1 when there is none */
         int signal;
         uint64_t elapsed_usec;
+        bool interrupted; /* by a reboot from outside; then verdict and cause are ours to find */
         const struct event_stream *stream; /* its output; NULL: there is none */
 };
 
@@ -60,6 +84,7 @@ struct runq_kept_result {
         int exit_status;
         int signal;
         uint64_t elapsed_usec;
+        enum event_interrupt interrupted;
         bool has_stream;
         struct event_stream stream;
         char stream_name[24];
@@ -77,18 +102,22 @@ struct runq_run {
         unsigned n_steps;
         uint64_t lease; /* token; 0: none */
         bool heal;
+        struct runq_step *steps; /* NULL once it is over */
         struct run_fold fold;
         enum runq_phase phase;
         unsigned step;         /* the one at hand; 0 before the first */
+        unsigned attempt;      /* of that step, from 1 */
         uint64_t expires_usec; /* USEC_NEVER: waits for ever */
         uint64_t retry_usec;   /* a record failed: not before this time */
         uint64_t retire_usec;  /* once delivered; else USEC_NEVER */
+        uint64_t within_usec;  /* until when a reboot is to be done; USEC_NEVER when it is none */
+        uint64_t order_usec;   /* a reboot is not ordered before */
         uint64_t asked_usec;   /* queued since, for people; realtime */
         char *cancel_by;
         bool cancel_asked;
         bool cancel_recorded;
         bool killed;     /* RUNQ_KILL was handed out for this step */
-        bool handed_out; /* RUNQ_SPAWN or RUNQ_ADOPT is under way */
+        bool handed_out; /* RUNQ_SPAWN, RUNQ_ADOPT or RUNQ_REBOOT is under way */
         struct runq_kept_result result;
         enum verdict end_verdict;
         char *end_cause;
@@ -101,18 +130,21 @@ struct runq_new_run {
         const char *by;
         const char *name;
         unsigned n_steps;
-        uint64_t lease; /* the token under which it was submitted; 0: none */
-        bool heal;      /* starts in quarantine too */
+        uint64_t lease;                /* the token under which it was submitted; 0: none */
+        bool heal;                     /* starts in quarantine too */
+        const struct runq_step *steps; /* n_steps, copied; NULL: all are plain */
         uint64_t expires_usec;
-        const char *last_cause; /* restored: cause of the last step that ended, may be NULL */
+        const char *last_cause; /* restored: why the run would not pass, may be NULL */
+        bool rebooted;          /* restored: the boot is another one than the open step's */
 };
 
 enum runq_do {
         RUNQ_NOTHING = 0,
         RUNQ_RECORD, /* append `events` to the journal, durably; then runq_recorded() or runq_record_failed() */
-        RUNQ_SPAWN,  /* start `step`; then runq_spawned(), runq_exited() or runq_unstarted() */
-        RUNQ_ADOPT,  /* find out about `step`; then the same */
-        RUNQ_KILL,   /* ask `step` to end; its exit follows, or runq_record_failed() */
+        RUNQ_SPAWN, /* start `step`; then runq_spawned(), runq_exited() or runq_unstarted() */
+        RUNQ_ADOPT, /* find out about `step`; then the same */
+        RUNQ_KILL, /* ask `step` to end; its exit follows, unless it is a reboot that cannot be stopped; or runq_record_failed() */
+        RUNQ_REBOOT, /* reboot; then runq_exited() when that failed, runq_record_failed() to be asked again later */
         RUNQ_RETIRE, /* remove it, leave a tombstone; then runq_retired() */
 };
 
@@ -120,7 +152,8 @@ struct runq_action {
         enum runq_do what;
         struct runq_run *run;
         unsigned step;
-        struct event events[2]; /* title, boot and time are the caller's to fill in */
+        struct event events
+                [2]; /* title, boot, times are the caller's to fill in; up_usec by the same clock as now_usec */
         size_t n_events;
 };
 
@@ -170,6 +203,8 @@ void runq_reserve(struct runq *q, uint64_t token);
 void runq_quarantine(struct runq *q, bool on);
 /* While away none starts. */
 void runq_leave(struct runq *q, bool away);
+/* While frozen, no step starts either. */
+void runq_freeze(struct runq *q, bool freeze);
 
 /* The next thing to do, or RUNQ_NOTHING. */
 enum runq_do runq_next(struct runq *q, uint64_t now_usec, struct runq_action *ret);
@@ -183,3 +218,5 @@ struct runq_run *runq_after(const struct runq *q, const struct runq_run *run);
 struct runq_run *runq_on(const struct runq *q);
 unsigned runq_count_on(const struct runq *q);
 unsigned runq_count_waiting(const struct runq *q);
+/* Is the step at hand a reboot? */
+bool runq_at_reboot(const struct runq_run *run);

@@ -24,7 +24,7 @@ struct launcher {
 struct launch {
         struct launcher *launcher;
         char *run_path;
-        unsigned step;
+        char *step;
         struct child *child;
         sd_bus_slot *call;
         sd_event_source *patience;
@@ -61,21 +61,19 @@ bool launcher_under_systemd(void) {
         return getenv("INVOCATION_ID") && access("/run/systemd/system", F_OK) == 0;
 }
 
-static int launch_new(struct launch **ret, struct launcher *l, unsigned step, const char *run_path,
-                      launch_gone *gone, void *userdata) {
-        struct launch *n = calloc(1, sizeof(*n));
+static int launch_new(struct launch **ret, struct launcher *l, const char *step,
+                      const char *run_path, launch_gone *gone, void *userdata) {
+        CLEANUP(launch_free) struct launch *n = calloc(1, sizeof(*n));
         if (!n)
                 return -ENOMEM;
         n->run_path = strdup(run_path);
-        if (!n->run_path) {
-                free(n);
+        n->step = strdup(step);
+        if (!n->run_path || !n->step)
                 return -ENOMEM;
-        }
         n->launcher = l;
-        n->step = step;
         n->gone = gone;
         n->userdata = userdata;
-        *ret = n;
+        *ret = TAKE(n);
         return 0;
 }
 
@@ -86,6 +84,7 @@ struct launch *launch_free(struct launch *l) {
         sd_event_source_disable_unref(l->patience);
         child_free(l->child);
         free(l->run_path);
+        free(l->step);
         free(l);
         return NULL;
 }
@@ -103,12 +102,12 @@ static void on_child_gone(void *userdata, int status) {
 }
 
 /* Who holds the step's lock: 0 for nobody. */
-static pid_t lock_holder(const char *run_path, unsigned step) {
+static pid_t lock_holder(const char *run_path, const char *step) {
         CLEANUP(buf_done) struct buf path = {0};
         CLEANUP(fd_close) int fd = -1;
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-        if (buf_printf(&path, "%s/%u.lock", run_path, step) < 0)
+        if (buf_printf(&path, "%s/%s.lock", run_path, step) < 0)
                 return 0;
         fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
@@ -136,7 +135,7 @@ static int watch_holder(struct launch *l) {
         return 0;
 }
 
-int launch_adopt(struct launch **ret, struct launcher *launcher, unsigned step,
+int launch_adopt(struct launch **ret, struct launcher *launcher, const char *step,
                  const char *run_path, launch_gone *gone, void *userdata) {
         CLEANUP(launch_free) struct launch *l = NULL;
         int r = launch_new(&l, launcher, step, run_path, gone, userdata);
@@ -197,7 +196,7 @@ static int start_unit(struct launch *l, const char *run) {
         int r = bus_open(l->launcher);
         if (r < 0)
                 return r;
-        snprintf(unit, sizeof(unit), "rota-step@%s-%u.service", run, l->step);
+        snprintf(unit, sizeof(unit), "rota-step@%s-%s.service", run, l->step);
         r = sd_bus_call_method_async(l->launcher->bus, &l->call, "org.freedesktop.systemd1",
                                      "/org/freedesktop/systemd1",
                                      "org.freedesktop.systemd1.Manager", "StartUnit", on_unit_reply,
@@ -209,14 +208,12 @@ static int start_unit(struct launch *l, const char *run) {
 }
 
 static int start_process(struct launch *l) {
-        char number[16];
-        const char *argv[] = {l->launcher->program, l->run_path, number, NULL};
+        const char *argv[] = {l->launcher->program, l->run_path, l->step, NULL};
 
-        snprintf(number, sizeof(number), "%u", l->step);
         return child_start(&l->child, l->launcher->event, argv, NULL, on_child_gone, l);
 }
 
-int launch_start(struct launch **ret, struct launcher *launcher, const char *run, unsigned step,
+int launch_start(struct launch **ret, struct launcher *launcher, const char *run, const char *step,
                  const char *run_path, launch_gone *gone, void *userdata) {
         CLEANUP(launch_free) struct launch *l = NULL;
         int r = launch_new(&l, launcher, step, run_path, gone, userdata);

@@ -33,14 +33,14 @@ bool launcher_under_systemd(void);
 typedef void launch_gone(void *userdata, const char *trouble);
 
 /* Returns 0 or -errno. */
-int launch_start(struct launch **ret, struct launcher *l, const char *run, unsigned step,
+int launch_start(struct launch **ret, struct launcher *l, const char *run, const char *step,
                  const char *run_path, launch_gone *gone, void *userdata);
 
 enum {
         LAUNCH_NONE = 1, /* nobody holds the lock */
 };
 
-int launch_adopt(struct launch **ret, struct launcher *l, unsigned step, const char *run_path,
+int launch_adopt(struct launch **ret, struct launcher *l, const char *step, const char *run_path,
                  launch_gone *gone, void *userdata);
 /* Something happened in the run directory: a unit that starts shows itself there. */
 void launch_stirred(struct launch *l);

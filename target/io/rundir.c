@@ -358,8 +358,11 @@ static int fold_events(struct rundir *d, struct arena *a, struct rundir_found *f
                 if (r != 0)
                         break;
                 run_fold_event(&f->fold, &e);
-                if (e.kind == EVENT_STEPPED)
+                if (e.kind == EVENT_STEPPED && e.verdict != VERDICT_PASSED &&
+                    e.interrupted != EVENT_INTERRUPT_RETRY) {
                         f->last_cause = e.cause;
+                        f->last_cause_step = e.step;
+                }
                 at += (size_t)(end - line) + 1;
         }
         if (r == -ENOMEM)

@@ -56,7 +56,8 @@ int rundir_accept(struct rundir *d, const struct rundir_run *run, const char *pl
 struct rundir_found {
         struct rundir_run run;
         struct run_fold fold;
-        const char *last_cause; /* of the last step that ended, may be NULL */
+        const char *last_cause; /* of the last step that counts against the run, may be NULL */
+        unsigned last_cause_step;
         uint64_t events_size;
         uint64_t delivered_usec; /* realtime; 0: not delivered */
 };

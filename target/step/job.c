@@ -256,7 +256,7 @@ static void course_signals(struct course *c, uint64_t now) {
         if (changed)
                 course_wishes(c, now);
         if (asked)
-                course_finish(c, now, "cancelled", "rota-step was told to end (SIGTERM)");
+                course_finish(c, now, "terminated", "rota-step was told to end (SIGTERM)");
         course_reap(c, now);
 }
 

@@ -25,7 +25,7 @@
 #define EXIT_ROOM 4096 /* set aside for the exit record, so that a full disk can still take it */
 
 struct stage {
-        const char *step; /* "2" */
+        const char *step; /* "2", "2.2" */
         int lock_fd;
         int exit_fd; /* N.exit.tmp */
         int signal_fd;
@@ -244,13 +244,22 @@ static void seal(struct stage *s, struct step_exit *e, char hex[static SHA256_HE
                                e->text ? e->text : "", e->text ? "; " : "", strerror(-r));
 }
 
-static bool step_number(const char *text) {
-        size_t len = strlen(text);
+/* The end of a number from 1 to 9999; NULL: there is none. */
+static const char *number_end(const char *text) {
+        size_t len = strspn(text, "0123456789");
 
-        return len > 0 && len <= 4 && strspn(text, "0123456789") == len && text[0] != '0';
+        return len > 0 && len <= 4 && text[0] != '0' ? text + len : NULL;
 }
 
-/* "RUN-N" becomes "RUN" and "N". */
+static bool step_number(const char *text) {
+        const char *end = number_end(text);
+
+        if (end && *end == '.')
+                end = number_end(end + 1);
+        return end && !*end;
+}
+
+/* "RUN-N" becomes "RUN" and "N", "RUN-N.K" "RUN" and "N.K". */
 static const char *split_instance(char *instance) {
         char *dash = strrchr(instance, '-');
 

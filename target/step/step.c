@@ -7,9 +7,28 @@
 #include "proto/json.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const over_names[] = {"block", "head+tail", NULL};
+
+const char *step_name(unsigned step, unsigned attempt, char ret[static STEP_NAME_SIZE]) {
+        if (attempt > 1)
+                snprintf(ret, STEP_NAME_SIZE, "%u.%u", step, attempt);
+        else
+                snprintf(ret, STEP_NAME_SIZE, "%u", step);
+        return ret;
+}
+
+const char *step_file(unsigned step, unsigned attempt, const char *suffix,
+                      char ret[static STEP_NAME_SIZE]) {
+        size_t n;
+
+        step_name(step, attempt, ret);
+        n = strlen(ret);
+        snprintf(ret + n, STEP_NAME_SIZE - n, ".%s", suffix);
+        return ret;
+}
 
 static void put_strings(struct json_writer *w, const char *key, const char *const *strings) {
         json_begin_array(w, key);

@@ -15,14 +15,17 @@
  *   2.kill        created by the daemon to ask for the end (content: "cancelled"); rota-step watches for it with dnotify
  *   2.exit        the exit record, one JSON object, written to 2.exit.tmp, fsync, renamed, directory fsync'ed
  *
- *   rota-step RUNDIR STEP        (argv; everything else is in the spec)
+ * A step that is begun again has files of its own for each attempt: 2.2.spec, 2.2.out, … for the second.
+ *
+ *   rota-step RUNDIR STEP        (argv, STEP is "2" or "2.2"; everything else is in the spec)
  *
  * 2.spec: {"argv":["memtester","64M","1"],"env":{"ROTA_RUN":"…","ROTA_STEP":"2",…},"cwd":"…",
  *          "timeout":7200000000,"silence":0,"pty":true,"boot":"6f1c…","grace":5000000,
  *          "cancel_grace":1000000,"budget":10737418240,"over":"block","hold":3600000000}   (times in microseconds)
  * 2.exit: {"exit":0}  or  {"signal":9}, with
  *         "cause": absent | "timeout" | "silence" | "cancelled" | "missing" (program not found) | "exec" | "disk" (the
- *         output could not be written) | "budget" | "internal";
+ *         output could not be written) | "budget" | "internal" | "terminated" (rota-step got SIGTERM, as everything does when the
+ *         machine goes down) | "interrupted" (by a reboot; the daemon wrote the record for a rota-step that is gone);
  *         "text": a sentence for people when there is a cause;
  *         "elapsed": microseconds; "size": bytes of N.out; "sha256": hex of N.out, fsync'ed before;
  *         "dropped": bytes that the program printed and that are not in N.out, when there are any
@@ -74,6 +77,14 @@ struct step_exit {
         uint64_t dropped;
         const char *sha256;
 };
+
+#define STEP_NAME_SIZE 32
+
+/* "2", "2.2": what rota-step is told. @attempt from 1. */
+const char *step_name(unsigned step, unsigned attempt, char ret[static STEP_NAME_SIZE]);
+/* "2.out", "2.2.out" */
+const char *step_file(unsigned step, unsigned attempt, const char *suffix,
+                      char ret[static STEP_NAME_SIZE]);
 
 int step_spec_write(const struct step_spec *s, struct buf *out);
 /* Return 0, 1 when malformed, -errno. Strings in @a. */

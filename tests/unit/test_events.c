@@ -27,7 +27,26 @@ static const char *const lines[] = {
         "{\"t\":1767222006500000,\"ev\":\"stepped\",\"step\":2,\"verdict\":\"failed\","
         "\"cause\":\"no output for 1s\",\"limit\":\"silence\",\"signal\":15,\"elapsed\":7,"
         "\"streams\":[{\"name\":\"2.out\",\"size\":1,\"sha256\":\"" HASH "\",\"dropped\":12345}]}",
+        /* a reboot, and a step that another one interrupts */
+        "{\"t\":1767222000123456,\"ev\":\"accepted\",\"run\":\"k3x\",\"owner\":\"ctl@lab\","
+        "\"boot\":\"6f1c\",\"up\":7}",
+        "{\"t\":1767222001000000,\"ev\":\"started\",\"step\":1,\"of\":2,\"title\":\"reboot\","
+        "\"boot\":\"6f1c\",\"up\":61000000}",
+        "{\"t\":1767222001500000,\"ev\":\"rebooting\",\"step\":1,\"boot\":\"6f1c\","
+        "\"up\":61500000}",
+        "{\"t\":1767222049000000,\"ev\":\"stepped\",\"step\":1,\"verdict\":\"passed\","
+        "\"boot\":\"a07d\",\"elapsed\":48000000,\"streams\":[]}",
+        "{\"t\":1767222049100000,\"ev\":\"started\",\"step\":2,\"of\":2,\"title\":\"x\","
+        "\"boot\":\"a07d\",\"up\":9}",
+        "{\"t\":1767222049200000,\"ev\":\"stepped\",\"step\":2,\"verdict\":\"not-run\","
+        "\"cause\":\"interrupted by a reboot\",\"interrupted\":\"retry\",\"elapsed\":0,"
+        "\"streams\":[]}",
+        "{\"t\":1767222049300000,\"ev\":\"started\",\"step\":2,\"attempt\":2,\"of\":2,"
+        "\"title\":\"x\",\"boot\":\"c3\",\"up\":8}",
+        "{\"t\":1767222049400000,\"ev\":\"stepped\",\"step\":2,\"attempt\":2,"
+        "\"verdict\":\"passed\",\"exit\":0,\"elapsed\":7,\"streams\":[]}",
 };
+#define REBOOTS 8 /* where those begin */
 
 static void come_back_as_they_went(void **state) {
         (void)state;
@@ -105,6 +124,12 @@ static void refuses_what_it_does_not_know(void **state) {
         check_bad("{\"t\":-1,\"ev\":\"cancel\"}");
         check_bad("{\"t\":1,\"ev\":\"exploded\"}");
         check_bad("{\"t\":1,\"ev\":\"cancel\"");
+        check_bad("{\"t\":1,\"ev\":\"rebooting\"}");
+        check_bad("{\"t\":1,\"ev\":\"rebooting\",\"step\":0}");
+        check_bad("{\"t\":1,\"ev\":\"started\",\"step\":1,\"of\":1,\"attempt\":0}");
+        check_bad("{\"t\":1,\"ev\":\"started\",\"step\":1,\"of\":1,\"up\":-1}");
+        check_bad("{\"t\":1,\"ev\":\"stepped\",\"step\":1,\"verdict\":\"not-run\","
+                  "\"interrupted\":\"perhaps\"}");
         check_bad("{\"t\":1,\"ev\":\"accepted\",\"owner\":\"o\"}");
         check_bad("{\"t\":1,\"ev\":\"accepted\",\"run\":\"r\"}");
         check_bad("{\"t\":1,\"ev\":\"accepted\",\"run\":\"../r\",\"owner\":\"o\"}");
@@ -170,6 +195,39 @@ static void folds_to_a_state(void **state) {
         assert_int_equal(f.state, RUN_ENDED);
         assert_int_equal(f.verdict, VERDICT_CANCELLED);
         assert_int_equal(f.ended_usec, 1767222007000000);
+}
+
+static void folds_reboots(void **state) {
+        struct run_fold f = {0};
+
+        (void)state;
+        fold_line(&f, lines[REBOOTS]);
+        assert_string_equal(f.accepted_boot, "6f1c");
+        assert_int_equal(f.accepted_up_usec, 7);
+        fold_line(&f, lines[REBOOTS + 1]);
+        assert_true(f.step_open && !f.rebooting);
+        assert_int_equal(f.started_up_usec, 61000000);
+        assert_int_equal(f.attempt, 1);
+        fold_line(&f, lines[REBOOTS + 2]);
+        assert_true(f.step_open && f.rebooting);
+        assert_int_equal(f.rebooting_up_usec, 61500000);
+        fold_line(&f, lines[REBOOTS + 3]);
+        assert_false(f.step_open || f.rebooting);
+        assert_int_equal(f.last, VERDICT_PASSED);
+        fold_line(&f, lines[REBOOTS + 4]);
+        assert_int_equal(f.rebooting_up_usec, 0);
+        fold_line(&f, lines[REBOOTS + 5]);
+        assert_int_equal(f.interrupted, EVENT_INTERRUPT_RETRY);
+        assert_int_equal(f.interruptions, 1);
+        assert_int_equal(f.worst, VERDICT_PASSED); /* it is begun again */
+        fold_line(&f, lines[REBOOTS + 6]);
+        assert_int_equal(f.attempt, 2);
+        assert_int_equal(f.step, 2);
+        assert_string_equal(f.step_boot, "c3");
+        fold_line(&f, lines[REBOOTS + 7]);
+        assert_int_equal(f.interrupted, EVENT_WHOLE);
+        assert_int_equal(f.interruptions, 0);
+        assert_int_equal(f.last, VERDICT_PASSED);
 }
 
 static void stays_ended(void **state) {
@@ -260,6 +318,7 @@ int main(void) {
                 cmocka_unit_test(keeps_part_of_a_second),
                 cmocka_unit_test(refuses_what_it_does_not_know),
                 cmocka_unit_test(folds_to_a_state),
+                cmocka_unit_test(folds_reboots),
                 cmocka_unit_test(stays_ended),
                 cmocka_unit_test(the_first_acceptance_counts),
                 cmocka_unit_test(knows_the_worst),

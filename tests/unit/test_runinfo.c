@@ -65,11 +65,16 @@ static void test_run_refused(void **state) {
 
 static void test_stream_names(void **state) {
         (void)state;
-        assert_int_equal(runinfo_step_of("1.out"), 1);
-        assert_int_equal(runinfo_step_of("12.out"), 12);
-        assert_int_equal(runinfo_step_of("events"), 0);
-        assert_int_equal(runinfo_step_of("1.out.gz"), 0);
-        assert_int_equal(runinfo_step_of(".out"), 0);
+        static const char *const in_order[] = {"1.out",  "1.2.out",  "1.10.out", "2.out",
+                                               "12.out", "12.2.out", "256.out",  "256.6.out"};
+        static const char *const others[] = {"events", "1.out.gz", ".out",      "1..out", "1.x.out",
+                                             "0.out",  "1.0.out",  "1.2.3.out", "x.out",  "1.2"};
+
+        for (size_t i = 0; i + 1 < ARRAY_SIZE(in_order); i++)
+                assert_true(runinfo_order(in_order[i]) < runinfo_order(in_order[i + 1]));
+        assert_true(runinfo_order(in_order[0]) > 0);
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                assert_int_equal(runinfo_order(others[i]), 0);
 }
 
 static void test_status(void **state) {

@@ -383,6 +383,7 @@ static void restored_between_steps(void **state) {
                                 .step = 1,
                                 .of = 2,
                                 .worst = VERDICT_PASSED,
+                                .last = VERDICT_PASSED,
                                 .exit_status = 0};
 
         restore(f, "a", fold, NULL, USEC_NEVER);
@@ -396,6 +397,7 @@ static void restored_between_the_last_step_and_the_end(void **state) {
                                 .step = 1,
                                 .of = 2,
                                 .worst = VERDICT_FAILED,
+                                .last = VERDICT_FAILED,
                                 .exit_status = 3};
         struct runq_run *a = restore(f, "a", fold, "step 1: exited with 3", USEC_NEVER);
 
