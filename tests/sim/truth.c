@@ -139,6 +139,7 @@ static void read_story(const char *text, size_t len, struct story *ret) {
                         ret->sizes[e.step] = e.n_streams > 0 ? e.streams[0].size : 0;
                         break;
                 case EVENT_CANCEL:
+                case EVENT_REBOOTING:
                         break;
                 case EVENT_ENDED:
                         ret->ended++;
