@@ -20,6 +20,9 @@
  *   Reboot(s selector, s options) -> s json    {"mode":"graceful|force|drain","reason":…,"wait":true,"timeout_usec":…}:
  *                                              array of {"target","ok","error","exit","simulated","boot_before",
  *                                              "boot_after","took_usec","state"}; answers when all ended
+ *   Order(s selector, s options) -> s json     {"do":"reserve|take|extend|release|quarantine|free|away|back","for_usec":…,
+ *                                              "reason":…}: array of {"target","ok","error","exit","left_usec"}; answers
+ *                                              when all have
  *   Open(s run, s stream) -> (h fd, t next, b complete)  the stream file, read only; bytes below `next` are durable
  *   Diagnostics() -> s json                    array of {"name","title","help","params":[…],"needs":[…]}
  *   Status() -> s json                         {"jid","online","cause","text","server","retry_usec","version",
@@ -34,7 +37,9 @@
  *   signal Trace(s direction, s text)          "in" or "out", one stanza
  *
  *   TARGET  {"name","jid","state","since_usec","location","labels":{},"boot","queue","run":{…}|null,
- *            "version","online","last_answer_usec":realtime or null,"pending_runs":n}
+ *            "version","online","last_answer_usec":realtime or null,"pending_runs":n,
+ *            "lease":{"id","token","holder","by","reason","left_usec"}|null,"lease_lost":sentence|null,
+ *            "quarantine":{"by","reason"}|null,"away":{"by","reason"}|null}
  *            name: the local part of the JID (unique, what selectors match); "title" is the friendly name
  *   REQUEST {"plan":{…}} or {"diag":name,"params":{}} or {"exec":[…]}, with "name","ttl_usec","if_idle","by","id" (idempotency key of
  *            the batch), "pty","timeout_usec","silence_usec","disk_budget","over_budget"

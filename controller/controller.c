@@ -128,7 +128,8 @@ static const struct link_ops link_ops = {
 };
 
 struct facts_now controller_now(const struct controller *c) {
-        return (struct facts_now){.online = link_online(c->link),
+        return (struct facts_now){.monotonic_usec = clock_monotonic_usec(),
+                                  .online = link_online(c->link),
                                   .fleet = &c->fleet,
                                   .realtime_usec = clock_realtime_usec()};
 }

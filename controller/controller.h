@@ -181,6 +181,15 @@ void ping_begin(struct controller *c, struct bus_call *call, const struct select
 void power_begin(struct controller *c, struct bus_call *call, const struct selection *s,
                  const char *options);
 
+/* ---- serve_order.c ---- */
+
+/* Ends the call when @options are bad. */
+void order_begin(struct controller *c, struct bus_call *call, const struct selection *s,
+                 const char *options);
+/* The lease of @t when it is for @by, who uses this controller; else NULL. */
+const struct fleet_lease *controller_lease(const struct controller *c, const struct target *t,
+                                           const char *by);
+
 /* ---- desk.c, submit.c ---- */
 
 extern const struct bus_ops desk_ops;

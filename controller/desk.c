@@ -232,6 +232,14 @@ static void serve_reboot(struct controller *c, struct bus_call *call, const char
                 power_begin(c, call, &s, options);
 }
 
+static void serve_order(struct controller *c, struct bus_call *call, const char *selector,
+                        const char *options) {
+        CLEANUP(selection_done) struct selection s = {0};
+
+        if (desk_select(c, call, selector, &s))
+                order_begin(c, call, &s, options);
+}
+
 static void on_targets(void *userdata, struct bus_call *call, const char *selector) {
         serve_or_hold(userdata, call, selector, "", serve_targets);
 }
@@ -256,6 +264,11 @@ static void on_ping(void *userdata, struct bus_call *call, const char *selector,
 static void on_reboot(void *userdata, struct bus_call *call, const char *selector,
                       const char *options) {
         serve_or_hold(userdata, call, selector, options, serve_reboot);
+}
+
+static void on_order(void *userdata, struct bus_call *call, const char *selector,
+                     const char *options) {
+        serve_or_hold(userdata, call, selector, options, serve_order);
 }
 
 /* ---- runs ---- */
@@ -645,6 +658,7 @@ const struct bus_ops desk_ops = {
         .cancel = on_cancel,
         .ping = on_ping,
         .reboot = on_reboot,
+        .order = on_order,
         .open = on_open,
         .diagnostics = on_diagnostics,
         .status = on_status,

@@ -5,6 +5,41 @@
 #include <errno.h>
 #include <string.h>
 
+static void put_note(struct json_writer *w, const char *key, const struct fleet_note *n) {
+        if (!n) {
+                json_put_str(w, key, NULL);
+                return;
+        }
+        json_begin_object(w, key);
+        json_put_str(w, "by", n->by);
+        json_put_str(w, "reason", n->reason);
+        json_end_object(w);
+}
+
+/* Reserved, in quarantine, away. */
+static void put_duty(struct json_writer *w, const struct target *t, struct facts_now now) {
+        const struct fleet_facts *f = &t->facts;
+
+        if (f->lease) {
+                uint64_t until = f->lease->until_usec;
+
+                json_begin_object(w, "lease");
+                json_put_str(w, "id", f->lease->id);
+                json_put_u64(w, "token", f->lease->token);
+                json_put_str(w, "holder", f->lease->holder);
+                json_put_str(w, "by", f->lease->by);
+                json_put_str(w, "reason", f->lease->reason);
+                json_put_u64(w, "left_usec",
+                             until > now.monotonic_usec ? until - now.monotonic_usec : 0);
+                json_end_object(w);
+        } else {
+                json_put_str(w, "lease", NULL);
+        }
+        json_put_str(w, "lease_lost", t->lost);
+        put_note(w, "quarantine", f->quarantine);
+        put_note(w, "away", f->away);
+}
+
 void facts_target(struct json_writer *w, const struct target *t, struct facts_now now,
                   size_t pending_runs) {
         const struct fleet_facts *f = &t->facts;
@@ -35,6 +70,7 @@ void facts_target(struct json_writer *w, const struct target *t, struct facts_no
         } else {
                 json_put_str(w, "run", NULL);
         }
+        put_duty(w, t, now);
         json_put_str(w, "version", f->version);
         json_put_bool(w, "online", now.online && fleet_reachable(t));
         if (t->avail.last_answer_usec > 0)

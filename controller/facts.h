@@ -12,6 +12,7 @@ struct facts_now {
         bool online; /* this controller */
         const struct fleet *fleet;
         uint64_t realtime_usec;
+        uint64_t monotonic_usec;
 };
 
 void facts_target(struct json_writer *w, const struct target *t, struct facts_now now,

@@ -330,6 +330,8 @@ static int write_submit(struct controller *c, const struct run *r, const char *t
                 .id = r->id,
                 .ttl = run_ttl_left(r, realtime_usec),
                 .if_idle = r->if_idle,
+                .heal = r->heal,
+                .lease = r->lease,
                 .by = r->by,
                 .plan = &plan,
         };

@@ -124,8 +124,10 @@ static void refused(struct power_item *item, const struct iq_answer *answer) {
         if (stanza_error_read(answer->stanza, &arena, &e) != 0)
                 e.condition = STANZA_OTHER;
         switch (e.why) {
-        case STANZA_WHY_BUSY:
         case STANZA_WHY_LEASED:
+                reboot_leased(&item->reboot, e.text);
+                return;
+        case STANZA_WHY_BUSY:
                 reboot_busy(&item->reboot, e.run, e.owner);
                 return;
         case STANZA_WHY_NOT_ALLOWED:
@@ -179,10 +181,13 @@ static void on_agreed(void *userdata, const struct iq_answer *answer) {
 
 static void order(struct power_item *item, const char *full) {
         struct power_ask_group *g = item->group;
+        const struct target *t = fleet_find(&g->ask.controller->fleet, item->jid);
+        const struct fleet_lease *own = t ? controller_lease(g->ask.controller, t, g->by) : NULL;
         const struct power_reboot m = {
                 .nonce = item->reboot.nonce,
                 .boot = item->reboot.boot_before,
                 .mode = (int)item->reboot.mode,
+                .lease = own ? own->token : 0,
                 .reason = g->reason,
                 .by = g->by,
         };

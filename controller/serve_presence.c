@@ -13,6 +13,7 @@
 #include <string.h>
 
 /* All presences of 2,000 targets come within 0.3 s of a login; nobody is called gone before this much silence. */
+#define LEASE_SLACK_USEC (5 * USEC_PER_SEC) /* its target may end it a little before we think so */
 #define SETTLE_QUIET_USEC (2 * USEC_PER_SEC)
 #define SETTLE_USEC (6 * USEC_PER_SEC)
 /* The longest pause of a link between two tries, and what connecting takes on a busy server. */
@@ -218,8 +219,42 @@ void presence_online(struct controller *c) {
 
 /* ---- others ---- */
 
-static void copy_facts(const struct presence *p, struct fleet_label *labels,
+/* Where copy_facts() puts what the facts point to. */
+struct facts_store {
+        struct fleet_label labels[FLEET_LABELS_MAX];
+        struct fleet_lease lease;
+        struct fleet_note quarantine;
+        struct fleet_note away;
+};
+
+static void copy_duty(const struct presence *p, struct facts_store *store,
+                      struct fleet_facts *ret) {
+        if (p->lease) {
+                store->lease = (struct fleet_lease){
+                        .id = p->lease->id,
+                        .token = p->lease->token,
+                        .holder = p->lease->holder,
+                        .by = p->lease->by,
+                        .reason = p->lease->reason,
+                        .until_usec = clock_monotonic_usec() + p->lease->left * USEC_PER_SEC,
+                };
+                ret->lease = &store->lease;
+        }
+        if (p->quarantine) {
+                store->quarantine = (struct fleet_note){p->quarantine->by, p->quarantine->reason};
+                ret->quarantine = &store->quarantine;
+        }
+        if (p->back) {
+                store->away = (struct fleet_note){p->back->by, p->back->reason};
+                ret->away = &store->away;
+                ret->back_within_usec = p->back->within * USEC_PER_SEC;
+        }
+}
+
+static void copy_facts(const struct presence *p, struct facts_store *store,
                        struct fleet_facts *ret) {
+        struct fleet_label *labels = store->labels;
+
         *ret = (struct fleet_facts){
                 .state = p->state >= 0 && p->state <= PRESENCE_AWAY ? (enum avail_state)p->state
                                                                     : AVAIL_READY,
@@ -235,6 +270,7 @@ static void copy_facts(const struct presence *p, struct fleet_label *labels,
                 labels[i] = (struct fleet_label){p->labels[i].name, p->labels[i].value};
                 ret->n_labels++;
         }
+        copy_duty(p, store, ret);
         if (!p->run)
                 return;
         ret->run = p->run->id;
@@ -273,8 +309,42 @@ static void log_appeared(const struct target *t) {
                  "%s has connected", t->name);
 }
 
+/* A lease of ours that is not in force any more, before its time and without our wish: its holder is told. */
+static void look_for_loss(const struct controller *c, struct target *t,
+                          const struct fleet_facts *facts) {
+        const struct fleet_lease *was = t->facts.lease, *is = facts->lease;
+        CLEANUP(buf_done) struct buf text = {0};
+
+        if (is && jid_same_bare(is->holder, c->config->jid)) {
+                free(t->lost);
+                t->lost = NULL;
+        }
+        if (!was || !jid_same_bare(was->holder, c->config->jid) ||
+            (is && strcmp(is->id, was->id) == 0) ||
+            (!is && clock_monotonic_usec() + LEASE_SLACK_USEC >= was->until_usec))
+                return;
+        buf_printf(&text, "the reservation of %s for %s ended before its time", t->name,
+                   was->by ? was->by : was->holder);
+        if (is) {
+                buf_printf(&text, ": %s (%s) has taken it", is->by ? is->by : "somebody",
+                           is->holder);
+                if (is->reason)
+                        buf_printf(&text, ", saying: %s", is->reason);
+        }
+        if (buf_check(&text) < 0)
+                return;
+        log_line(LOG_LEVEL_WARNING,
+                 (struct log_field[]){
+                         {"ROTA_TARGET", t->jid},
+                         {NULL,          NULL  }
+        },
+                 "%s", text.data);
+        free(t->lost);
+        t->lost = buf_steal(&text);
+}
+
 static int on_announced(void *userdata, const struct ext_request *rq, const struct presence *p) {
-        struct fleet_label labels[FLEET_LABELS_MAX];
+        struct facts_store store;
         struct controller *c = userdata;
         struct target *t = fleet_find(&c->fleet, rq->from);
         struct fleet_facts facts;
@@ -299,7 +369,8 @@ static int on_announced(void *userdata, const struct ext_request *rq, const stru
                 target_gone(c, t, rq->from, own_words(rq));
                 return 0;
         }
-        copy_facts(p, labels, &facts);
+        copy_facts(p, &store, &facts);
+        look_for_loss(c, t, &facts);
         facts.status = own_words(rq);
         /* a session that it had before our own loss: the server has lived on */
         c->kept |=

@@ -59,6 +59,8 @@ static int bring_back(struct controller *c, struct run *stored, struct run **ret
         live->problem = TAKE(stored->problem);
         live->ttl_usec = stored->ttl_usec;
         live->if_idle = stored->if_idle;
+        live->heal = stored->heal;
+        live->lease = stored->lease;
         live->submitted_usec = stored->submitted_usec;
         live->steps = stored->steps;
         live->fold = stored->fold;

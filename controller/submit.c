@@ -22,6 +22,8 @@ struct request {
         const char *by;
         uint64_t ttl_usec;
         bool if_idle;
+        bool heal;
+        const char *user; /* who is connected; `by` is what he calls himself */
         struct plan plan;
         struct buf plan_text;
         struct arena arena;
@@ -142,9 +144,9 @@ static int read_plan(struct request *q, const struct json_at *root) {
 
 static int read_request(struct request *q, const char *text, const char *user) {
         static const char *const known[] = {
-                "plan",         "diag",         "exec",        "params",      "name",
-                "ttl_usec",     "if_idle",      "by",          "id",          "pty",
-                "timeout_usec", "silence_usec", "disk_budget", "over_budget", NULL,
+                "plan",         "diag",        "exec",        "params", "name", "ttl_usec",
+                "if_idle",      "heal",        "by",          "id",     "pty",  "timeout_usec",
+                "silence_usec", "disk_budget", "over_budget", NULL,
         };
         const char *id = NULL;
         struct json_at root, at;
@@ -154,7 +156,7 @@ static int read_request(struct request *q, const char *text, const char *user) {
                 return r;
         root = json_root(q->doc);
         r = json_only(&root, known);
-        q->by = user;
+        q->by = q->user = user;
         if (r == 0)
                 r = json_get_str(&root, "by", &q->by);
         if (r == 0 && (strlen(q->by) > 200 || !q->by[0]) && json_get(&root, "by", &at) == 0)
@@ -167,6 +169,8 @@ static int read_request(struct request *q, const char *text, const char *user) {
                 return json_fail(&root, "the time to live is more than a hundred years");
         if (r == 0)
                 r = json_get_bool(&root, "if_idle", &q->if_idle);
+        if (r == 0)
+                r = json_get_bool(&root, "heal", &q->heal);
         if (r == 0)
                 r = json_get_str(&root, "id", &id);
         if (r == 0 && id && !id_valid(id) && json_get(&root, "id", &at) == 0)
@@ -215,6 +219,7 @@ static int write_title(const struct request *q, struct buf *out) {
 static int make_run(struct controller *c, const struct request *q, const struct target *t,
                     const char *title, uint64_t realtime_usec, struct run **ret) {
         CLEANUP(buf_done) struct buf why = {0};
+        const struct fleet_lease *own;
         char id[ID_SIZE];
         struct run *run;
         int r = id_new(id);
@@ -227,6 +232,9 @@ static int make_run(struct controller *c, const struct request *q, const struct 
         memcpy(run->batch, q->id, strlen(q->id) + 1);
         run->ttl_usec = q->ttl_usec;
         run->if_idle = q->if_idle;
+        run->heal = q->heal;
+        own = controller_lease(c, t, q->user);
+        run->lease = own ? own->token : 0;
         run->submitted_usec = realtime_usec;
         run->steps = (unsigned)q->plan.n_steps;
         if (run_set(&run->title, title) < 0 || run_set(&run->by, q->by) < 0 ||

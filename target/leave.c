@@ -12,7 +12,9 @@
 uint64_t leave_left(const struct target *t) {
         uint64_t realtime = clock_realtime_usec(), until = t->duty.standing.away_until_usec;
 
-        return t->duty.standing.away.on && until > realtime ? (until - realtime) / USEC_PER_SEC : 0;
+        return t->duty.standing.away.on && until > realtime
+                       ? (until - realtime + USEC_PER_SEC - 1) / USEC_PER_SEC
+                       : 0;
 }
 
 static void fill(const struct target *t, struct away_state *ret) {

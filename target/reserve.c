@@ -84,7 +84,8 @@ void reserve_show(const struct target *t, struct presence_lease *ret) {
                 .holder = l->holder,
                 .by = l->by[0] ? l->by : NULL,
                 .reason = l->reason[0] ? l->reason : NULL,
-                .left = lease_left(&t->duty.lease, target_now()) / USEC_PER_SEC,
+                .left = (lease_left(&t->duty.lease, target_now()) + USEC_PER_SEC - 1) /
+                        USEC_PER_SEC,
                 .since = realtime > l->since_usec ? (realtime - l->since_usec) / USEC_PER_SEC : 0,
         };
 }

@@ -65,7 +65,7 @@ static enum status status_of_refusal(const char *refusal) {
                 return STATUS_DENIED;
         if (strcmp(refusal, "invalid") == 0)
                 return STATUS_USAGE;
-        if (strcmp(refusal, "busy") == 0)
+        if (strcmp(refusal, "busy") == 0 || strcmp(refusal, "leased") == 0)
                 return STATUS_BUSY;
         if (strcmp(refusal, "expired") == 0)
                 return STATUS_TIMEOUT;

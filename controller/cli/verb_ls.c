@@ -24,6 +24,31 @@ static const struct option_row ls_options[] = {
 static const char *const ls_heads[] = {"NAME",     "STATE",  "SINCE", "RUN", "QUEUE",
                                        "LOCATION", "LABELS", "TITLE", NULL};
 
+/* Without a run: who has it, or why it takes none. */
+static void ls_say_duty(const struct json_at *target, struct buf *out) {
+        static const char *const keys[] = {"away", "quarantine", "lease"};
+        struct json_at at;
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+                const char *by = NULL, *reason = NULL, *holder = NULL;
+
+                if (json_get(target, keys[i], &at) != 0)
+                        continue;
+                (void)json_get_str(&at, "by", &by);
+                (void)json_get_str(&at, "reason", &reason);
+                if (strcmp(keys[i], "lease") == 0) {
+                        (void)json_get_str(&at, "holder", &holder);
+                        buf_printf(out, "for %s%s",
+                                   by       ? by
+                                   : holder ? holder
+                                            : "somebody",
+                                   reason ? ": " : "");
+                }
+                buf_puts(out, reason ? reason : "");
+                return;
+        }
+}
+
 static void ls_put_run(struct table *t, const struct json_at *target) {
         CLEANUP(buf_done) struct buf text = {0};
         struct json_at run;
@@ -47,6 +72,8 @@ static void ls_put_run(struct table *t, const struct json_at *target) {
                                    (unsigned long long)of);
                 if (by && *by)
                         buf_printf(&text, " (%s)", by);
+        } else {
+                ls_say_duty(target, &text);
         }
         table_put(t, TABLE_PLAIN, buf_text(&text));
 }

@@ -11,6 +11,7 @@ static struct target *target_free(struct target *t) {
         if (!t)
                 return NULL;
         arena_done(&t->arena);
+        free(t->lost);
         free(t->full);
         free(t->name);
         free(t->jid);
@@ -149,6 +150,45 @@ static const char *keep(struct arena *a, const char *text, bool *failed) {
         return copy;
 }
 
+static const struct fleet_lease *keep_lease(struct arena *a, const struct fleet_lease *in,
+                                            bool *failed) {
+        struct fleet_lease *l;
+
+        if (!in)
+                return NULL;
+        l = arena_alloc(a, sizeof(*l));
+        if (!l) {
+                *failed = true;
+                return NULL;
+        }
+        *l = *in;
+        l->id = keep(a, in->id ? in->id : "", failed);
+        l->holder = keep(a, in->holder ? in->holder : "", failed);
+        l->by = keep(a, in->by, failed);
+        l->reason = keep(a, in->reason, failed);
+        return l;
+}
+
+static const struct fleet_note *keep_note(struct arena *a, const struct fleet_note *in,
+                                          bool *failed) {
+        struct fleet_note *n;
+
+        if (!in)
+                return NULL;
+        n = arena_alloc(a, sizeof(*n));
+        if (!n) {
+                *failed = true;
+                return NULL;
+        }
+        n->by = keep(a, in->by, failed);
+        n->reason = keep(a, in->reason, failed);
+        return n;
+}
+
+void fleet_released(struct target *t) {
+        t->facts.lease = NULL;
+}
+
 static int take_facts(struct target *t, const struct fleet_facts *in) {
         CLEANUP(arena_done) struct arena a = {0};
         struct fleet_facts facts = *in;
@@ -176,6 +216,9 @@ static int take_facts(struct target *t, const struct fleet_facts *in) {
         facts.run_owner = keep(&a, in->run_owner, &failed);
         facts.run_by = keep(&a, in->run_by, &failed);
         facts.run_title = keep(&a, in->run_title, &failed);
+        facts.lease = keep_lease(&a, in->lease, &failed);
+        facts.quarantine = keep_note(&a, in->quarantine, &failed);
+        facts.away = keep_note(&a, in->away, &failed);
         if (failed)
                 return -ENOMEM;
         arena_done(&t->arena);
@@ -197,6 +240,7 @@ int fleet_announced(struct target *t, const char *full, const struct fleet_facts
                 .announced = facts->state,
                 .fresh = !known,
                 .rebooted = facts->boot && t->facts.boot && !same(facts->boot, t->facts.boot),
+                .promised_usec = facts->back_within_usec,
                 .part = part,
         };
         char *copy = NULL;

@@ -36,6 +36,22 @@ struct fleet_label {
         const char *value;
 };
 
+/* Who has reserved it. */
+struct fleet_lease {
+        const char *id;
+        uint64_t token;
+        const char *holder; /* bare JID */
+        const char *by;     /* NULL: the account alone */
+        const char *reason;
+        uint64_t until_usec; /* monotonic */
+};
+
+/* Quarantine, or absence on purpose. */
+struct fleet_note {
+        const char *by;
+        const char *reason;
+};
+
 /* What a machine says of itself; borrowed strings on input. */
 struct fleet_facts {
         enum avail_state state;
@@ -52,6 +68,10 @@ struct fleet_facts {
         const char *run_owner;
         const char *run_by;
         const char *run_title;
+        const struct fleet_lease *lease;     /* NULL: nobody has it */
+        const struct fleet_note *quarantine; /* NULL: it is not in quarantine */
+        const struct fleet_note *away;       /* NULL: it does not leave */
+        uint64_t back_within_usec;           /* when it leaves; 0: it did not say */
         const struct fleet_label *labels;
         size_t n_labels;
 };
@@ -65,6 +85,7 @@ struct target {
         struct avail avail;
         struct fleet_facts facts;
         struct arena arena; /* of `facts` */
+        char *lost;         /* a sentence about a lease of ours that somebody took; NULL */
         /* whoever uses the fleet marks here; the fleet itself does not look */
         bool dirty;                  /* differs from what was stored and shown */
         char synced_sid[ID_MAX + 1]; /* the session for which our offsets were accepted */
@@ -110,6 +131,8 @@ bool fleet_gone(struct target *t, const char *full, const char *words, uint64_t 
                 uint64_t now_usec);
 /* The server has no session of that name: a question to it came back. */
 bool fleet_bounced(struct target *t, const char *full, uint64_t realtime_usec, uint64_t now_usec);
+/* A lease of ours is over by our own wish: it is not lost. */
+void fleet_released(struct target *t);
 /* Our own connection ended. */
 void fleet_unconfirm(struct fleet *f);
 /* Long enough online: who has not announced itself is gone. */

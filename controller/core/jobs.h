@@ -54,6 +54,8 @@ struct run {
         char *by;
         uint64_t ttl_usec;
         bool if_idle;
+        bool heal;               /* starts in quarantine too, and ends it */
+        uint64_t lease;          /* the token under which it was submitted; 0: none */
         uint64_t submitted_usec; /* realtime */
         unsigned steps;
 

@@ -61,6 +61,14 @@ void reboot_busy(struct reboot *r, const char *run, const char *owner) {
         end(r, REBOOT_BUSY);
 }
 
+void reboot_leased(struct reboot *r, const char *text) {
+        if (r->state != REBOOT_ASKING && r->state != REBOOT_ORDERING)
+                return;
+        buf_printf(&r->error, "%s: %s; an admin may take it: rota reserve --take %s", r->name,
+                   text && text[0] ? text : "somebody else has reserved it", r->name);
+        end(r, REBOOT_BUSY);
+}
+
 void reboot_denied(struct reboot *r, const char *text) {
         if (r->state != REBOOT_ASKING && r->state != REBOOT_ORDERING)
                 return;

@@ -76,6 +76,8 @@ void reboot_challenged(struct reboot *r, const struct reboot_challenge *c);
 void reboot_agreed(struct reboot *r, bool simulated, bool draining, uint64_t now_usec);
 /* Either question was refused. @run and @owner may be NULL. */
 void reboot_busy(struct reboot *r, const char *run, const char *owner);
+/* Somebody else has reserved it; @text says who. */
+void reboot_leased(struct reboot *r, const char *text);
 void reboot_denied(struct reboot *r, const char *text);
 void reboot_failed(struct reboot *r, const char *text);
 /* No answer in time, or our own connection ended. */

@@ -47,6 +47,25 @@ static void put_run(const struct fleet_facts *f, struct buf *out) {
                 buf_printf(out, ", for %s", person);
 }
 
+/* Of a peer: one line, whatever is in it. */
+static void put_words(struct buf *out, const char *text) {
+        for (; *text; text++)
+                buf_putc(out, *text == '\n' || *text == '\r' ? ' ' : *text);
+}
+
+static void put_reason(struct buf *out, const char *reason) {
+        if (!reason)
+                return;
+        buf_puts(out, ": ");
+        put_words(out, reason);
+}
+
+static void put_holder(const struct fleet_lease *l, struct buf *out) {
+        put_words(out, l->by ? l->by : l->holder);
+        if (l->by)
+                buf_printf(out, " (%s)", l->holder);
+}
+
 int why_sentence(const struct target *t, uint64_t realtime_usec, struct buf *out) {
         const struct avail *a = &t->avail;
 
@@ -77,18 +96,21 @@ int why_sentence(const struct target *t, uint64_t realtime_usec, struct buf *out
                         buf_puts(out, " and was never seen");
                 put_since(out, " since ", a->since_usec, realtime_usec);
                 break;
-        case AVAIL_READY:
         case AVAIL_RESERVED:
+                if (t->facts.lease) {
+                        buf_puts(out, " for ");
+                        put_holder(t->facts.lease, out);
+                        put_reason(out, t->facts.lease->reason);
+                }
+                break;
         case AVAIL_QUARANTINED:
+                if (t->facts.quarantine)
+                        put_reason(out, t->facts.quarantine->reason);
+                break;
+        case AVAIL_READY:
                 break;
         }
         return buf_check(out);
-}
-
-/* Of a peer: one line, whatever is in it. */
-static void put_words(struct buf *out, const char *text) {
-        for (; *text; text++)
-                buf_putc(out, *text == '\n' || *text == '\r' ? ' ' : *text);
 }
 
 static void our_own(const struct fleet *f, const struct target *t, struct buf *out) {
@@ -120,6 +142,33 @@ static void its_presence(const struct target *t, uint64_t realtime_usec, struct 
                 put_words(out, t->facts.status);
                 buf_putc(out, '\n');
         }
+}
+
+/* Reserved, in quarantine, away: by whom and why. */
+static void its_duty(const struct target *t, uint64_t now_usec, struct buf *out) {
+        const struct fleet_facts *f = &t->facts;
+
+        if (f->lease) {
+                buf_puts(out, "reserved for ");
+                put_holder(f->lease, out);
+                buf_puts(out, ", for another ");
+                put_span(out, now_usec, f->lease->until_usec);
+                put_reason(out, f->lease->reason);
+                buf_putc(out, '\n');
+        }
+        if (f->quarantine) {
+                buf_printf(out, "in quarantine by %s",
+                           f->quarantine->by ? f->quarantine->by : "its own rule");
+                put_reason(out, f->quarantine->reason);
+                buf_putc(out, '\n');
+        }
+        if (f->away) {
+                buf_printf(out, "%s said that it leaves", f->away->by ? f->away->by : "somebody");
+                put_reason(out, f->away->reason);
+                buf_putc(out, '\n');
+        }
+        if (t->lost)
+                buf_printf(out, "%s\n", t->lost);
 }
 
 static void its_absence(const struct avail *a, uint64_t realtime_usec, struct buf *out) {
@@ -233,6 +282,7 @@ int why_evidence(const struct fleet *f, const struct target *t, uint64_t realtim
                 its_presence(t, realtime_usec, out);
         else
                 its_absence(a, realtime_usec, out);
+        its_duty(t, now_usec, out);
         its_leave(a, realtime_usec, out);
         its_pings(a, realtime_usec, now_usec, out);
         if (a->last_answer_usec > 0) {
@@ -268,8 +318,15 @@ int why_advice(const struct fleet *f, const struct target *t, struct buf *out) {
         case AVAIL_DRAINING:
                 return buf_puts(out, "wait: it reboots when its run has ended");
         case AVAIL_RESERVED:
+                return buf_printf(out,
+                                  "a run of its holder starts at once, any other waits; an admin "
+                                  "may take it: rota reserve --take %s",
+                                  name);
         case AVAIL_QUARANTINED:
-                return buf_puts(out, "a run given now waits until it is free");
+                return buf_printf(out,
+                                  "rota heal %s runs its health diagnostic and frees it when that "
+                                  "passes; a run given now waits for that",
+                                  name);
         case AVAIL_REBOOTING:
         case AVAIL_AWAY:
                 return buf_puts(out, "wait; a run given now starts when it is back");

@@ -184,6 +184,7 @@ METHOD_STRINGS_1(runs)
 METHOD_STRINGS_1(run)
 METHOD_STRINGS_1(cancel)
 METHOD_STRINGS_2(reboot)
+METHOD_STRINGS_2(order)
 METHOD_STRINGS_2(open)
 METHOD_PLAIN(diagnostics)
 METHOD_PLAIN(status)
@@ -230,6 +231,7 @@ static const sd_bus_vtable vtable[] = {
         METHOD("Cancel", "s", "s", on_cancel),
         METHOD("Ping", "st", "s", on_ping),
         METHOD("Reboot", "ss", "s", on_reboot),
+        METHOD("Order", "ss", "s", on_order),
         METHOD("Open", "ss", "htb", on_open),
         METHOD("Diagnostics", NULL, "s", on_diagnostics),
         METHOD("Status", NULL, "s", on_status),

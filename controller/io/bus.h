@@ -34,6 +34,8 @@ struct bus_ops {
                      uint64_t timeout_usec);
         void (*reboot)(void *userdata, struct bus_call *c, const char *selector,
                        const char *options);
+        void (*order)(void *userdata, struct bus_call *c, const char *selector,
+                      const char *options);
         void (*open)(void *userdata, struct bus_call *c, const char *run, const char *stream);
         void (*diagnostics)(void *userdata, struct bus_call *c);
         void (*status)(void *userdata, struct bus_call *c);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 /* One row of the table of statements: prepared once, on first use. */
 enum statement {
@@ -37,7 +37,7 @@ enum statement {
 #define RUN_COLUMNS                                                                                \
         "id, batch, target, title, plan, by, ttl, if_idle, submitted, steps, state, step, of_, "   \
         "verdict, cause, accepted, started, ended, exit, sent, cancel_by, local, done, problem, "  \
-        "refusal"
+        "refusal, lease, heal"
 
 static const char *const sql[N_STATEMENTS] = {
         [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -54,7 +54,8 @@ static const char *const sql[N_STATEMENTS] = {
         [ST_PUT_RUN] =
                 "INSERT INTO runs (" RUN_COLUMNS
                 ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-                "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25) "
+                "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
+                "?27) "
                 "ON CONFLICT (id) DO UPDATE SET title = excluded.title, by = excluded.by, "
                 "submitted = excluded.submitted, steps = excluded.steps, state = excluded.state, "
                 "step = excluded.step, of_ = excluded.of_, verdict = excluded.verdict, "
@@ -106,6 +107,13 @@ static const char schema[] =
         "CREATE INDEX runs_untold ON runs (target) WHERE done = 1 AND told = 0;"
         "CREATE TABLE streams (run TEXT NOT NULL, name TEXT NOT NULL, next INTEGER NOT NULL,"
         " size INTEGER, sha256 TEXT, verified INTEGER NOT NULL, UNIQUE (run, name));";
+
+/* changes[N] makes a store of version N one of version N + 1; `schema` is that of version 1. */
+static const char *const changes[STORE_VERSION] = {
+        "",
+        "ALTER TABLE runs ADD COLUMN lease INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE runs ADD COLUMN heal INTEGER NOT NULL DEFAULT 0;",
+};
 
 struct store {
         sqlite3 *db;
@@ -244,8 +252,10 @@ static int prepare_schema(sqlite3 *db, char **ret_error) {
         if (version == STORE_VERSION)
                 return 0;
         r = translate(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL));
-        if (r == 0)
+        if (r == 0 && version == 0)
                 r = translate(sqlite3_exec(db, schema, NULL, NULL, NULL));
+        for (int i = version; r == 0 && i < STORE_VERSION; i++)
+                r = translate(sqlite3_exec(db, changes[i], NULL, NULL, NULL));
         snprintf(text, sizeof(text), "PRAGMA user_version = %d", STORE_VERSION);
         if (r == 0)
                 r = translate(sqlite3_exec(db, text, NULL, NULL, NULL));
@@ -490,6 +500,8 @@ int store_put_run(struct store *s, const struct run *r) {
         sqlite3_bind_int(st, 23, r->done);
         bind_text(st, 24, r->problem);
         bind_text(st, 25, r->refusal);
+        bind_u64(st, 26, r->lease);
+        sqlite3_bind_int(st, 27, r->heal);
         return step_done(st);
 }
 
@@ -542,6 +554,8 @@ static int fill_run(sqlite3_stmt *st, struct run *r) {
         r->sent = sqlite3_column_int(st, 19);
         r->local = sqlite3_column_int(st, 21);
         r->done = sqlite3_column_int(st, 22);
+        r->lease = column_u64(st, 25);
+        r->heal = sqlite3_column_int(st, 26);
         r->dirty = r->changed = false;
         return 0;
 }
