@@ -43,6 +43,7 @@ class Stand:
         self.deaths = []                # (name, status), since the last begin()
         self.wanted = {}                # name -> it is to be running
         self.held = set()               # names that mind() leaves alone
+        self.at_close = []              # called when nothing runs any more
         self.number = 0
         self.new_boot()
         self._wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -127,6 +128,8 @@ class Stand:
             self.kill(name)
         self.wanted.clear()
         self.kill_steps()
+        for call in self.at_close:
+            call()
 
     # waiting
 
@@ -147,6 +150,19 @@ class Stand:
             self.pause(step)
             step = min(step * 1.4, 0.05)
             self.mind()
+
+    def wait_value(self, call, deadline=20, what=None):
+        """The first thing @call gives that is not None or False; {} and 0 are values."""
+        got = []
+
+        def tried():
+            value = call()
+            if value is None or value is False:
+                return False
+            got.append(value)
+            return True
+        self.wait(tried, deadline, what)
+        return got[0]
 
     def rota(self, *args, deadline=30):
         """`rota ARGS` to its end, while the daemons are looked after."""
