@@ -322,3 +322,49 @@ def unsynced_cycle(stand, job):
         w.other.append(f"hangs: {e}")
     answer.seconds = time.monotonic() - began
     return answer
+
+
+def synced(path):
+    """What the kernel does by itself now and then."""
+    fd = os.open(path, os.O_RDWR)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def half_block_cycle(stand, heard):
+    """
+    Part of a block of the output is on the disk, the rest of it is not, but the journal has the file's new length: after
+    the cut the file ends in zeros that nobody wrote. @heard: a controller had all of it.
+    """
+    prepare(stand)
+    runs, answer = Runs(stand), Answer()
+    gate = stand.pc.path / "gate"
+    gate.unlink(missing_ok=True)
+    wait = f"while [ ! -e {gate} ]; do sleep 0.01; done"
+    runs.submit("half", (f"seq 100; {wait}; seq 101 200; sleep 1000", lines(200)))
+    run, half, whole = runs.due[0].run, len(lines(100)), len(lines(200))
+    out = stand.pc.path / "state/runs" / run / "1.out"
+
+    def received(size):
+        s = runs.show(run)
+        return s and s["streams"] and s["streams"][0]["next"] == size
+    stand.wait(lambda: received(half))
+    synced(out)
+    if not heard:
+        stand.kill("controller")
+    gate.touch()
+    stand.wait(lambda: received(whole) if heard else out.stat().st_size == whole)
+    other = stand.pc.path / "state/other"
+    other.write_bytes(b"x")
+    synced(other)
+    stand.power.cut(["target"], NOLOGFLUSH, 0)
+    answer.fired = out.read_bytes()
+    if not heard:
+        stand.spawn("controller")
+    row = stand.wait_value(lambda: (s := runs.show(run)) and s["state"] == "ended" and s)
+    runs.due[0].verdicts = ("not-run",)
+    answer.wrongs.add(examine(stand.insist_rota, runs.due[0], runs.witness, True))
+    size = row["streams"][0]["next"]
+    if size < (whole if heard else half):
+        answer.wrongs.lost.append(f"{run}: {size} bytes are left")
+    return answer

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from cut import Unsynced, cuts, power_cycle, unsynced_cycle
+from cut import Unsynced, cuts, half_block_cycle, power_cycle, unsynced_cycle
 from stand import Stands
 
 pytestmark = pytest.mark.root           # to mount a disk takes root
@@ -78,3 +78,11 @@ def test_what_a_killed_daemon_had_not_synced(capsys, long):
     with capsys.disabled():
         print(f"\n{sums}")
     assert not sums.wrongs, "\n".join(sums.wrongs)
+
+
+def test_a_block_of_output_that_was_half_on_the_disk():
+    with Stands("prosody", 1) as stands:
+        for heard, answer, trouble in stands.map(half_block_cycle, (True, False)):
+            assert answer, trouble
+            assert answer.fired.rstrip(b"\0"), "the disk should have kept the first half"
+            assert not answer.wrongs, (heard, answer.wrongs)
