@@ -108,13 +108,25 @@ static void set_verdict(struct work *w, enum verdict verdict, const char *cause)
         w->interrupted = false;
 }
 
+static bool under_another_boot(const struct work *w) {
+        return strcmp(w->run->fold.step_boot, w->target->boot) != 0;
+}
+
 /* Without an exit record nobody has summed up the output yet. */
 static void hash_then_tell(struct work *w) {
         CLEANUP(fd_close) int fd = -1;
         char name[STEP_NAME_SIZE];
-        int r = rundir_stream(w->target->rundir, w->run->id, work_file(w, "out", name), &fd);
+        int r = 0;
 
+        work_file(w, "out", name);
         w->launch = launch_free(w->launch);
+        /* before anybody reads it: a controller may have the true bytes */
+        if (under_another_boot(w))
+                r = rundir_trim(w->target->rundir, w->run->id, name);
+        if (r < 0)
+                log_warning("cannot look at the end of the output of run %s: %s", w->run->id,
+                            strerror(-r));
+        r = rundir_stream(w->target->rundir, w->run->id, name, &fd);
         if (r == 0)
                 r = hash_new(&w->hash, w->target->event, TAKE_FD(fd), on_hashed, w);
         if (r < 0)
@@ -131,10 +143,6 @@ static void interrupted(struct work *w) {
         set_verdict(w, VERDICT_NOT_RUN, NULL);
         w->interrupted = true;
         hash_then_tell(w);
-}
-
-static bool under_another_boot(const struct work *w) {
-        return strcmp(w->run->fold.step_boot, w->target->boot) != 0;
 }
 
 /* A machine that goes down sends SIGTERM to everything, perhaps to the program before rota-step knows of it. */

@@ -16,6 +16,7 @@
 
 #define KEPT_OPEN 8
 #define EVENTS_MAX (16u << 20)
+#define TRIM_MAX (1 << 20)
 #define EVENTS_TAIL 16384 /* no single record is longer */
 
 struct kept {
@@ -526,6 +527,36 @@ void rundir_write_back(struct rundir *d, const char *run, const char *name) {
         CLEANUP(fd_close) int fd = -1;
         if (run_file(d, run, name, O_RDONLY, &fd) == 0)
                 sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+int rundir_trim(struct rundir *d, const char *run, const char *name) {
+        CLEANUP(fd_close) int fd = -1;
+        char piece[4096];
+        struct stat st;
+        off_t end;
+        int r = run_file(d, run, name, O_RDWR, &fd);
+
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        end = st.st_size;
+        /* No file system leaves more than some blocks so; and we do not read for long. */
+        while (end > 0 && st.st_size - end < TRIM_MAX) {
+                size_t want = (size_t)end < sizeof(piece) ? (size_t)end : sizeof(piece), n = want;
+                ssize_t got = pread(fd, piece, want, end - (off_t)want);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got != (ssize_t)want)
+                        return got < 0 ? -errno : -EIO;
+                while (n > 0 && piece[n - 1] == '\0')
+                        n--;
+                end -= (off_t)(want - n);
+                if (n > 0)
+                        break;
+        }
+        return end < st.st_size && ftruncate(fd, end) < 0 ? -errno : 0;
 }
 
 int rundir_has(struct rundir *d, const char *run, const char *name, uint64_t *ret_size) {

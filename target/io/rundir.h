@@ -75,6 +75,9 @@ int rundir_write(struct rundir *d, const char *run, const char *name, const stru
 int rundir_sync(struct rundir *d, const char *run, const char *name);
 /* Asks the kernel to begin writing the file back, without waiting. */
 void rundir_write_back(struct rundir *d, const char *run, const char *name);
+/* Takes the zeros off the end of a file: after a power cut they stand for what never reached the disk. Returns 0 or
+ * -errno; a file that is not there has none. */
+int rundir_trim(struct rundir *d, const char *run, const char *name);
 /* 1 when it exists, 0 when not, -errno. @ret_size may be NULL. */
 int rundir_has(struct rundir *d, const char *run, const char *name, uint64_t *ret_size);
 /* Bytes read, fewer at the end of the file; -errno. The file stays open for the next call. */

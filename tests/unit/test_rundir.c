@@ -193,6 +193,36 @@ static void a_failed_write_leaves_nothing(void **state) {
         assert_true(f->found[0].fold.cancel_asked);
 }
 
+static void zeros_at_the_end_are_trimmed(void **state) {
+        static const struct {
+                const char *text;
+                off_t size, left;
+        } rows[] = {
+                {"abc", 3,               3              },
+                {"abc", 5,               3              },
+                {"abc", 4096,            3              },
+                {"abc", 3 * 4096 + 1,    3              },
+                {"",    10,              0              },
+                {"",    0,               0              },
+                {"abc", (3 << 20) + 100, (2 << 20) + 100}, /* but not for ever */
+        };
+        struct fixture *f = *state;
+        char path[256];
+        uint64_t size = 1;
+
+        accept_run(f, "r1", 1);
+        assert_int_equal(rundir_trim(f->d, "r1", "1.out"), 0);
+        assert_int_equal(rundir_has(f->d, "r1", "1.out", NULL), 0);
+        snprintf(path, sizeof(path), "%s/runs/r1/1.out", f->path);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                write_raw(f, "runs/r1/1.out", O_CREAT | O_TRUNC, rows[i].text);
+                assert_int_equal(truncate(path, rows[i].size), 0);
+                assert_int_equal(rundir_trim(f->d, "r1", "1.out"), 0);
+                assert_int_equal(rundir_has(f->d, "r1", "1.out", &size), 1);
+                assert_int_equal(size, rows[i].left);
+        }
+}
+
 static void half_made_and_half_removed_are_swept(void **state) {
         struct fixture *f = *state;
         char path[256];
@@ -297,6 +327,7 @@ int main(void) {
                 TEST(a_torn_line_is_cut),
                 TEST(a_failed_write_leaves_nothing),
                 TEST(half_made_and_half_removed_are_swept),
+                TEST(zeros_at_the_end_are_trimmed),
                 TEST(retired_ids_are_remembered),
                 TEST(delivery_is_remembered),
                 TEST(what_makes_no_sense_is_left_alone),
