@@ -15,6 +15,8 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-id128.h>
 
+/* Before the connection to the server: a command makes five or six exchanges, and in a flood each would wait for a turn. */
+#define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
 #define BUS_CLIENTS_MAX 256
 #define BUS_CALLS_MAX 64   /* unanswered, of one connection */
 #define BUS_QUEUE_HIGH 256 /* messages a connection may have unread before signals skip it */
@@ -355,7 +357,7 @@ static int client_new(struct bus *b, int take_fd) {
         if (r >= 0)
                 r = sd_bus_add_object_vtable(c->peer, NULL, API_PATH, API_INTERFACE, vtable, c);
         if (r >= 0)
-                r = sd_bus_attach_event(c->peer, b->event, SD_EVENT_PRIORITY_NORMAL);
+                r = sd_bus_attach_event(c->peer, b->event, BUS_PRIORITY);
         if (r < 0)
                 return r;
         c->bus = b;
@@ -522,7 +524,8 @@ static int listen_at(struct bus *b) {
         if (listen(b->fd, 64) < 0 || stat(b->path, &st) < 0)
                 return -errno;
         b->gid = st.st_gid;
-        return sd_event_add_io(b->event, &b->source, b->fd, EPOLLIN, on_connection, b);
+        r = sd_event_add_io(b->event, &b->source, b->fd, EPOLLIN, on_connection, b);
+        return r < 0 ? r : sd_event_source_set_priority(b->source, BUS_PRIORITY);
 }
 
 static int copy_trusted(struct bus *b, const char *const *users) {

@@ -25,7 +25,8 @@
 #define HANDSHAKE_MAX_USEC (6 * USEC_PER_SEC) /* what a silent TLS handshake may block the loop */
 #define CLOSE_MAX_USEC (2 * USEC_PER_SEC)
 #define ANSWER_MAX_USEC (15 * USEC_PER_SEC) /* to a keep-alive */
-#define PUMP_MAX_USEC (20 * USEC_PER_MSEC)  /* then other event sources have their turn */
+#define IO_EVENTS (EPOLLIN | EPOLLOUT | EPOLLET)
+#define PUMP_MAX_USEC (20 * USEC_PER_MSEC) /* then other event sources have their turn */
 
 #define TCP_IDLE_SEC 15
 #define TCP_INTERVAL_SEC 5
@@ -474,6 +475,17 @@ static bool has_work(const struct conn *c) {
         return c->phase == PHASE_CLOSING && !c->goodbye;
 }
 
+/*
+ * More is to be done, after the others. A defer source would not do: to sd-event it is always the one that
+ * has waited longest, and as long as a flood lasts no source of the same priority had its turn. An edge that
+ * is armed again queues up like everybody; the socket of a living connection can nearly always be
+ * written to, and when it cannot, the acknowledgement that frees it is the edge.
+ */
+static void pump_after_others(struct conn *c) {
+        if (!c->io || sd_event_source_set_io_events(c->io, IO_EVENTS) < 0)
+                sd_event_source_set_enabled(c->soon, SD_EVENT_ONESHOT);
+}
+
 static void pump(struct conn *c) {
         uint64_t begin = clock_monotonic_usec(), now = begin;
         struct traffic before, after;
@@ -487,7 +499,7 @@ static void pump(struct conn *c) {
         traffic_read(c->fd, &after);
         while (!has_ended(c) && still < 2) {
                 if (now - begin > PUMP_MAX_USEC) {
-                        sd_event_source_set_enabled(c->soon, SD_EVENT_ONESHOT);
+                        pump_after_others(c);
                         break;
                 }
                 before = after;
@@ -645,7 +657,7 @@ static int watch(struct conn *c) {
                               clock_monotonic_usec() + TICK_USEC, 10 * USEC_PER_MSEC, on_timer, c);
         if (r < 0 || has_ended(c))
                 return r;
-        return sd_event_add_io(c->event, &c->io, c->fd, EPOLLIN | EPOLLOUT | EPOLLET, on_io, c);
+        return sd_event_add_io(c->event, &c->io, c->fd, IO_EVENTS, on_io, c);
 }
 
 int conn_new(struct conn **ret, sd_event *event, const struct conn_config *config,
