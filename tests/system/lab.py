@@ -123,6 +123,7 @@ class Server:
 
 class Piece:
     """A process of the lab with its own folder, log and configuration."""
+    bin = None  # a folder of programs of its own, in place of the build's
 
     def __init__(self, lab, name, config_name, config):
         self.lab, self.name = lab, name
@@ -136,6 +137,9 @@ class Piece:
         password = self.path / "password"
         password.write_text(f"pw-{name}\n")
         password.chmod(0o600)
+
+    def program(self, name):
+        return str(self.bin / name) if self.bin else program(name)
 
     def write_config(self):
         self.config_file.write_text(json.dumps(self.config, indent=2))
@@ -200,7 +204,7 @@ class Controller(Piece):
         return self.config["socket"]
 
     def start(self, *args):
-        self.spawn([program("rota-controller"), "--config", str(self.config_file), *args])
+        self.spawn([self.program("rota-controller"), "--config", str(self.config_file), *args])
 
 
 class Pc(Piece):
@@ -225,7 +229,7 @@ class Pc(Piece):
     def start(self, *args, boot_ms=200):
         self.spawn([program("rota-lab-pc"), "--boot-id-file", str(self.boot_id_file),
                     "--pid-file", str(self.pid_file), "--boot-time", str(boot_ms),
-                    "--die-with-parent", "--", program("rota-target"), "--config",
+                    "--die-with-parent", "--", self.program("rota-target"), "--config",
                     str(self.config_file), *args])
 
     def boot_id(self):
