@@ -2,8 +2,8 @@
 
 Ten steps on each of two targets print a numbered line every 20 ms. Meanwhile: SIGTERM, an upgrade and SIGKILL of the
 target daemons, an upgrade and SIGKILL of the controller, and an upgrade of all at once. The other version is the
-same program with another version in it, daemons and rota-step both: a package that was unpacked
-over the running one.
+same programs with another version in them, moved over the running ones as a package manager does it:
+rota-step too, and those that run go on from a file that has no name any more.
 """
 import json
 import os
