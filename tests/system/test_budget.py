@@ -157,7 +157,7 @@ def test_ended_and_its_last_bytes_wait(step):  # noqa: F811
     pid = step.process.pid
     wait_for(lambda: not open(f"/proc/{pid}/task/{pid}/children").read().strip(), what="the program has ended")
     assert alive(pid)
-    step.process.send_signal(signal.SIGTERM)
+    step.file("kill").touch()
     assert step.wait(10) == 0
     e = step.exit()
     assert e["cause"] == "cancelled" and e["dropped"] == 4 and e["size"] == 4 * KIB

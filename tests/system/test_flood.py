@@ -29,10 +29,10 @@ for n in range(size // block):
 """
 
 LIGHT = """
-import os, sys, time
+import os, select, sys, time
 while not os.path.exists(sys.argv[1]):
     print(repr(time.monotonic()), flush=True)
-    time.sleep(0.02)
+    select.select([], [], [], 0.02)
 """
 
 

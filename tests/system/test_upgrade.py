@@ -24,13 +24,13 @@ EACH = 10
 PROGRAMS = ("rota-target", "rota-step", "rota-controller")
 
 STEP = """
-import os, sys, time
+import os, select, sys, time
 open(sys.argv[1], 'a').write('ran %d %d\\n' % (os.getpid(), os.getppid()))
 n = 0
 while not os.path.exists(sys.argv[2]):
     os.write(1, b'line %06d\\n' % n)
     n += 1
-    time.sleep(0.02)
+    select.select([], [], [], 0.02)
 open(sys.argv[1], 'a').write('end %d\\n' % n)
 """
 
