@@ -239,7 +239,8 @@ class Chaos:
                 self._carry_out(burst)
                 ended = time.monotonic()
                 wait_for(self.healthy, HEALTH, what=f"all well after {self.burst_text(burst)}")
-                say(f"{ended - began:5.1f} s + {time.monotonic() - ended:5.1f} s  {self.burst_text(burst)}")
+                say(f"{len(self.bursts):3}: {ended - began:5.1f} s + {time.monotonic() - ended:5.1f} s  "
+                    f"{self.burst_text(burst)}")
         finally:
             self._stop.set()
             for worker in workers:
@@ -309,7 +310,7 @@ class Chaos:
                 silent = now - max(since, clear[told.pc])
                 if silent > self.silence:
                     self.silence = silent
-                    self.silence_of = f"{told.name} of {told.pc}, step {step}, at {size}"
+                    self.silence_of = f"{told.name} of {told.pc}, step {step}, at {size}, burst {len(self.bursts)}"
             self._stop.wait(0.02)
 
     # the account
