@@ -72,6 +72,19 @@ class Told:
         return bool(lines) and lines[-1].startswith("sha256")
 
 
+def draw(dice, left):
+    """A burst: faults that do not get into each other's way, each with the moment at which it begins."""
+    burst, claimed = [], set()
+    for _ in range(min(left, dice.choice([1, 3, 4, 4, 5, 5, 6, 7]))):
+        for _ in range(20):
+            fault = dice.choices(KINDS, [k.weight for k in KINDS])[0](dice)
+            if not fault.claims & claimed:
+                claimed |= fault.claims
+                burst.append((dice.uniform(0, 1), fault))
+                break
+    return burst
+
+
 class Chaos:
     def __init__(self, kind, seed, pcs=PCS):
         self.kind, self.seed = kind, seed
@@ -169,18 +182,6 @@ class Chaos:
 
     # faults
 
-    def draw(self, dice, left):
-        """A burst: faults that do not get into each other's way, each with the moment at which it begins."""
-        burst, claimed = [], set()
-        for _ in range(min(left, dice.choice([1, 3, 4, 4, 5, 5, 6, 7]))):
-            for _ in range(20):
-                fault = dice.choices(KINDS, [k.weight for k in KINDS])[0](dice)
-                if not fault.claims & claimed:
-                    claimed |= fault.claims
-                    burst.append((dice.uniform(0, 1), fault))
-                    break
-        return burst
-
     def _block(self, fault, by):
         with self._lock:
             for pc in fault.touches:
@@ -233,7 +234,7 @@ class Chaos:
             worker.start()
         try:
             while sum(self.counts.values()) < faults and not self.trouble:
-                burst = self.draw(dice, faults - sum(self.counts.values()))
+                burst = draw(dice, faults - sum(self.counts.values()))
                 self.bursts.append(burst)
                 began = time.monotonic()
                 self._carry_out(burst)
@@ -333,7 +334,8 @@ class Chaos:
         for r in rows.values():
             # the plan's name, or the only step's command
             by_name["told-" + re.search(r"\b(?:told|witness)-([0-9]+)", r["title"]).group(1)].append(r)
-        found = Summary(self)
+        found = Summary(self.kind, self.seed)
+        found.faults, found.silence, found.silence_of = self.counts, self.silence, self.silence_of
         for told in self.stories:
             runs = by_name.pop(told.name, [])
             if told.run:
@@ -412,11 +414,13 @@ class Chaos:
 
 
 class Summary:
-    """What came of it all."""
+    """What came of it all; those of several rounds can be added."""
 
-    def __init__(self, chaos):
-        self.chaos, self.runs = chaos, collections.Counter()
+    def __init__(self, kind, seed):
+        self.kind, self.seed = kind, seed
+        self.faults, self.runs = collections.Counter(), collections.Counter()
         self.bytes = self.lost = self.doubled = 0
+        self.silence, self.silence_of = 0.0, ""
         self.wrong = []
 
     def compare(self, what, want, got, whole):
@@ -424,19 +428,29 @@ class Summary:
         self.bytes += len(got)
         if got == want or (not whole and want.startswith(got)):
             return
-        same = os.path.commonprefix([want, got])
-        lines, had = want.splitlines(), collections.Counter(got.splitlines())
-        self.doubled += sum(n - 1 for n in had.values() if n > 1)
-        self.lost += sum(line not in had for line in lines) if whole else 0
-        self.wrong.append(f"{what}: {len(got)} of {len(want)} bytes, different from {len(same)} on")
+        wanted, had = (collections.Counter(text.splitlines(keepends=True)) for text in (want, got))
+        self.lost += (wanted - had).total() if whole else 0
+        self.doubled += (had - wanted).total()
+        self.wrong.append(f"{what}: {len(got)} of {len(want)} bytes, "
+                          f"different from {len(os.path.commonprefix([want, got]))} on")
+
+    def __add__(self, other):
+        self.faults += other.faults
+        self.runs += other.runs
+        self.bytes += other.bytes
+        self.lost += other.lost
+        self.doubled += other.doubled
+        self.wrong += other.wrong
+        if other.silence > self.silence:
+            self.silence, self.silence_of = other.silence, f"{other.silence_of}, seed {other.seed}"
+        return self
 
     def __str__(self):
-        chaos = self.chaos
-        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(chaos.counts.items(), key=lambda c: -c[1]))
-        runs = ", ".join(f"{n} {verdict}" for verdict, n in self.runs.items())
-        return (f"{chaos.kind}, seed {chaos.seed}: {sum(chaos.counts.values())} faults ({kinds}); "
-                f"{sum(self.runs.values())} runs ({runs}), {self.bytes} bytes, {self.lost} lost, "
-                f"{self.doubled} doubled, longest silence {chaos.silence:.1f} s ({chaos.silence_of})")
+        kinds = ", ".join(f"{n} {kind}" for kind, n in self.faults.most_common())
+        runs = ", ".join(f"{n} {verdict}" for verdict, n in self.runs.most_common())
+        return (f"{self.kind}, seed {self.seed}: {self.faults.total()} faults ({kinds}); "
+                f"{self.runs.total()} runs ({runs}), {self.bytes} bytes, {self.lost} lost, "
+                f"{self.doubled} doubled, longest silence {self.silence:.1f} s ({self.silence_of})")
 
 
 def main():

@@ -40,6 +40,16 @@ def pytest_runtest_makereport(item, call):
                 report.sections.append(("logs of the lab", value.logs()))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests measured, record_property("figures", text), at the end and whoever captures their output."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, [])]
+    figures = [text for r in reports if r.when == "call" for name, text in r.user_properties if name == "figures"]
+    if figures:
+        terminalreporter.section("figures")
+        for text in figures:
+            terminalreporter.write_line(text)
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def kind(request):
     """The server's name."""
