@@ -19,8 +19,13 @@ class Tmpfs:
         sh("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", path)
 
     def fill(self):
-        st = os.statvfs(self.path)
-        sh("mount", "-o", f"remount,size={(st.f_blocks - st.f_bfree) * st.f_frsize}", self.path)
+        """Becomes as small as what is in it; refused while somebody just wrote more."""
+        def shrunk():
+            st = os.statvfs(self.path)
+            size = (st.f_blocks - st.f_bfree) * st.f_frsize
+            return subprocess.run(["mount", "-o", f"remount,size={size}", self.path], check=False,
+                                  stderr=subprocess.PIPE).returncode == 0
+        wait_for(shrunk, what=f"{self.path} is full")
 
     def clear(self):
         sh("mount", "-o", f"remount,size={SIZE}", self.path)
