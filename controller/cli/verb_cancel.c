@@ -62,7 +62,9 @@ const struct verb verb_cancel = {
         .name = "cancel",
         .usage = "RUN…",
         .summary = "end a run, or take it out of the queue",
-        .help = "The wish is kept until the target has confirmed it, also when it is absent now.",
+        .help = "The wish is kept until the target has confirmed it, also when it is absent "
+                "now. What runs is asked to end, and killed a second later; a diagnostic may have "
+                "asked for more time.",
         .complete = "runs",
         .operands_min = 1,
         .operands_max = -1,

@@ -208,6 +208,8 @@ const struct verb verb_run = {
                 "A run for a target that is busy or absent waits and is done once. Ctrl-C "
                 "detaches: the run goes "
                 "on, and \"rota watch\" finds it again.\n"
+                "What it prints is bounded by the target's disk budget, or a smaller one given "
+                "here; rota-target(8) says what happens beyond it.\n"
                 "A free command needs the role admin on the target. There is no shell: each word "
                 "is one argument.",
         .options = run_options,
