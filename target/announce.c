@@ -227,7 +227,8 @@ static void subscription_asked(struct target *t, const char *from) {
         if (jid_bare(from, bare) != 0)
                 return;
         if (target_role_of(t, bare) < ROLE_VIEW) {
-                log_notice("%s may not see this target: its subscription is refused", bare);
+                if (refusal_heard(t, bare))
+                        log_notice("%s may not see this target: its subscription is refused", bare);
                 put_presence(t, bare, "unsubscribed");
         } else {
                 log_info("%s sees this target from now on", bare);

@@ -22,11 +22,13 @@ static void rooms_refused(void *userdata, const struct ext_request *rq, const ch
                 {NULL,        NULL    }
         };
 
-        (void)userdata;
         /* what we do not speak (a roster push of the server) was not a decision about anybody */
-        log_line(error->condition == STANZA_SERVICE_UNAVAILABLE ? LOG_LEVEL_DEBUG
-                                                                : LOG_LEVEL_NOTICE,
-                 fields, "%s of %s is refused: %s%s%s", what, *rq->from ? rq->from : "the server",
+        bool decision = error->condition != STANZA_SERVICE_UNAVAILABLE;
+
+        if (decision && !refusal_heard(userdata, rq->from))
+                return;
+        log_line(decision ? LOG_LEVEL_NOTICE : LOG_LEVEL_DEBUG, fields,
+                 "%s of %s is refused: %s%s%s", what, *rq->from ? rq->from : "the server",
                  stanza_condition_name(error->condition), error->text ? ", " : "",
                  error->text ? error->text : "");
 }

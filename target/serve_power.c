@@ -71,9 +71,12 @@ static const char *stale_text(int r) {
         return "the challenge is used up, older than 10 s, or was never given; ask for a new one";
 }
 
-static int refused(const struct ext_request *rq, const struct power_reboot *m,
-                   struct stanza_error *ret_error, struct stanza_error e) {
-        decided(rq, m, e.text);
+static int refused(const struct target *t, const struct ext_request *rq,
+                   const struct power_reboot *m, struct stanza_error *ret_error,
+                   struct stanza_error e) {
+        /* it is counted when it has been answered (rooms.c) */
+        if (refusal_open(t, rq->from))
+                decided(rq, m, e.text);
         *ret_error = e;
         return EXT_ERROR;
 }
@@ -122,22 +125,22 @@ static int serve_reboot(void *userdata, const struct ext_request *rq, const stru
                                target_now());
 
         if (r != 0)
-                return refused(rq, m, ret_error,
+                return refused(t, rq, m, ret_error,
                                (struct stanza_error){.condition = STANZA_NOT_ACCEPTABLE,
                                                      .why = STANZA_WHY_STALE,
                                                      .text = stale_text(r)});
         if (t->going.phase >= GOING_FLUSH || t->stopping)
-                return refused(rq, m, ret_error,
+                return refused(t, rq, m, ret_error,
                                (struct stanza_error){.condition = STANZA_CONFLICT,
                                                      .text = "it is going down already"});
         if (!lease_admits(&t->duty.lease, m->lease)) {
                 struct stanza_error e;
 
                 reserve_refusal(t, rq->arena, &e);
-                return refused(rq, m, ret_error, e);
+                return refused(t, rq, m, ret_error, e);
         }
         if (m->mode == POWER_GRACEFUL && run)
-                return refused(rq, m, ret_error,
+                return refused(t, rq, m, ret_error,
                                (struct stanza_error){.condition = STANZA_CONFLICT,
                                                      .why = STANZA_WHY_BUSY,
                                                      .run = run->id,

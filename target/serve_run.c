@@ -25,7 +25,8 @@ static void refuse(struct target *t, const char *to, const char *run, enum run_r
                 {NULL,        NULL}
         };
 
-        log_line(LOG_LEVEL_NOTICE, fields, "run %s of %s is refused: %s", run, to, text);
+        if (refusal_heard(t, to))
+                log_line(LOG_LEVEL_NOTICE, fields, "run %s of %s is refused: %s", run, to, text);
         ext_write_message(&t->out, to, NULL, NULL, &run_refused_element, &m);
         target_send(t);
 }

@@ -146,10 +146,11 @@ int target_connect(struct target *t) {
 
 static uint64_t earliest(const struct target *t, uint64_t now_usec) {
         uint64_t all[] = {
-                work_deadline(t),     peers_deadline(t, now_usec),
-                announce_deadline(t), t->going.deadline_usec,
-                t->rest_usec,         t->stopping ? t->stop_usec : USEC_NEVER,
-                t->full_usec,         reserve_deadline(t),
+                work_deadline(t),       peers_deadline(t, now_usec),
+                announce_deadline(t),   t->going.deadline_usec,
+                t->rest_usec,           t->stopping ? t->stop_usec : USEC_NEVER,
+                t->full_usec,           reserve_deadline(t),
+                hush_deadline(t->hush),
         };
         uint64_t min = USEC_NEVER;
 
@@ -192,6 +193,7 @@ static int target_pump(struct target *t) {
         going_pump(t, now_usec);
         work_space(t, now_usec);
         announce_pump(t, now_usec);
+        refusals_pump(t, now_usec);
         if (peers_pump(t, now_usec))
                 t->rest_usec = now_usec + REST_USEC;
         else if (now_usec >= t->rest_usec)
@@ -410,6 +412,8 @@ static int make_machines(struct target *t) {
         if (r == 0)
                 r = power_new(&t->power);
         if (r == 0)
+                r = hush_new(&t->hush);
+        if (r == 0)
                 r = codec_new(&t->codec);
         if (r == 0)
                 r = router_new(&t->router, target_rooms, &target_router_ops, t);
@@ -482,6 +486,9 @@ struct target *target_free(struct target *t) {
         router_free(t->router);
         codec_free(t->codec);
         power_free(t->power);
+        if (t->hush)
+                refusals_pump(t, USEC_NEVER);
+        hush_free(t->hush);
         runq_free(t->runq);
         launcher_free(t->launcher);
         rundir_free(t->rundir);

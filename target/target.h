@@ -19,6 +19,7 @@
 #include "proto/link/link.h"
 #include "target/config.h"
 #include "target/core/flow.h"
+#include "target/core/hush.h"
 #include "target/core/lease.h"
 #include "target/core/pace.h"
 #include "target/core/power.h"
@@ -85,6 +86,7 @@ struct target {
         struct codec *codec;
         struct list peers;
         struct flow flow; /* of the connection */
+        struct hush *hush;
         struct announce announce;
         struct going going;
         struct duty duty;
@@ -148,6 +150,13 @@ uint64_t work_events_size(struct target *t, const struct runq_run *run);
 
 /* serve_run.c: tells a controller that holds @run for alive that it is over and removed, or unknown here. */
 void run_refuse_lost(struct target *t, const char *to, const char *run);
+
+/* refusals.c: in the journal. Counts one of @from; returns whether it is to be written down. */
+bool refusal_heard(struct target *t, const char *from);
+/* Without counting: would the next one be? */
+bool refusal_open(const struct target *t, const char *from);
+/* The counts that are due; USEC_NEVER: all. */
+void refusals_pump(struct target *t, uint64_t now_usec);
 
 /* peers.c: streams to controllers. */
 void peers_connected(struct target *t);
