@@ -70,6 +70,7 @@ struct conn {
         uint64_t keepalive_usec;
         uint64_t asked_usec; /* when the unanswered keep-alive went out, or 0 */
         uint64_t heard_usec;
+        uint64_t heard_bytes; /* received until then */
         bool trace;
 
         xmpp_log_t log;
@@ -510,8 +511,11 @@ static void pump(struct conn *c) {
                 tell_drained(c);
                 traffic_read(c->fd, &after);
                 now = clock_monotonic_usec();
-                if (after.received != before.received)
+                /* since the last time, not since this pump began: what woke us has come before it */
+                if (after.received != c->heard_bytes) {
+                        c->heard_bytes = after.received;
                         c->heard_usec = now;
+                }
                 if (traffic_moved(&before, &after) || has_work(c))
                         still = 0;
                 else

@@ -232,6 +232,15 @@ def test_frozen_server(server, probe):
     p.online(40)
 
 
+def test_an_answered_keep_alive_is_heard(server, probe):
+    """Else every connection on which the server has nothing to say would be given up as dead."""
+    p = probe(keepalive=1, trace=True, **options_for(server))
+    p.online()
+    for _ in range(2):
+        p.expect(r"trace out <r ", 25)
+    assert not any(line.startswith("offline") for _, line in p.lines)
+
+
 def test_stop_does_not_wait_for_a_frozen_server(server, probe):
     p = probe(**options_for(server))
     p.online()
