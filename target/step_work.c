@@ -159,6 +159,7 @@ static int on_patience(sd_event_source *s, uint64_t usec, void *userdata) {
 
         (void)s;
         (void)usec;
+        w->waited = true;
         find_out(w, NULL);
         return 0;
 }
@@ -170,8 +171,11 @@ static bool wait_for_the_end(struct work *w, const struct step_exit *e) {
 
         if (!e->cause || strcmp(e->cause, "terminated") != 0 || w->run->cancel_asked)
                 return false;
-        if (w->patience && !t->stopping && t->going.phase < GOING_FLUSH)
+        if (w->waited && !t->stopping && t->going.phase < GOING_FLUSH)
                 return false; /* it did not */
+        if (w->patience && !w->waited)
+                return true;
+        w->waited = false;
         w->patience = sd_event_source_disable_unref(w->patience);
         r = sd_event_add_time_relative(t->event, &w->patience, CLOCK_BOOTTIME, TERMINATED_USEC, 0,
                                        on_patience, w);
@@ -409,6 +413,8 @@ void work_kill(struct work *w, unsigned step) {
                 r = rundir_write(w->target->rundir, w->run->id, work_file(w, "kill", name), &text);
         if (r < 0)
                 work_trouble(w->target, w->run, -r);
+        else if (w->patience) /* it has ended already, and nobody waits any more */
+                find_out(w, NULL);
 }
 
 static int step_env(struct work *w, const struct plan *plan, struct arena *a,
@@ -520,7 +526,7 @@ void work_spawn(struct work *w, unsigned step) {
         char name[STEP_NAME_SIZE];
         int r = run_path(w, &path);
 
-        w->launched = false;
+        w->launched = w->waited = false;
         w->patience = sd_event_source_disable_unref(w->patience);
         if (r == 0)
                 r = make_spec(w, &a, path.data, &spec, &why);

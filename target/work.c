@@ -1,3 +1,4 @@
+#include "target/core/span.h"
 #include "target/step/step.h"
 #include "target/work.h"
 
@@ -11,8 +12,6 @@
 #define ACTIONS_MAX 256 /* in one turn */
 #define SYNC_USEC USEC_PER_SEC
 #define SPACE_USEC (5 * USEC_PER_SEC)
-/* 2024: a realtime clock before that was lost, not set. */
-#define CLOCK_LOST_USEC (UINT64_C(1704067200) * USEC_PER_SEC)
 #define SPACE_NONE 65536 /* bytes: a step finds nothing to write to */
 
 struct work *work_of(const struct runq_run *run) {
@@ -288,22 +287,6 @@ struct restoring {
         uint64_t realtime_usec;
 };
 
-/*
- * When a span of time ends that began under some boot, on our clock. Under the same boot that clock counted it. Else only
- * the realtime clock did, which may have been set or lost meanwhile: what cannot be is not counted, so that
- * a wrong clock makes the span longer, by itself at most for each boot, and never wraps.
- */
-static uint64_t span_ends(const struct restoring *at, uint64_t span_usec, uint64_t since_usec,
-                          const char *boot, uint64_t up_usec) {
-        uint64_t gone_usec = 0;
-
-        if (up_usec > 0 && strcmp(boot, at->target->boot) == 0)
-                return up_usec + span_usec;
-        if (since_usec > CLOCK_LOST_USEC && at->realtime_usec > since_usec)
-                gone_usec = at->realtime_usec - since_usec;
-        return gone_usec >= span_usec ? at->now_usec : at->now_usec + (span_usec - gone_usec);
-}
-
 int work_steps(const struct plan *plan, struct arena *a, const struct runq_step **ret) {
         struct runq_step *steps = arena_alloc(a, plan->n_steps * sizeof(*steps));
 
@@ -357,10 +340,16 @@ static int restore_one(void *userdata, const struct rundir_found *f) {
 
         restore_steps(t, f, &arena, &n.steps);
         if (f->fold.ttl_usec > 0)
-                n.expires_usec = span_ends(at, f->fold.ttl_usec, f->fold.accepted_usec,
-                                           f->fold.accepted_boot, f->fold.accepted_up_usec);
+                n.expires_usec = span_ends(
+                        &(struct span){.length_usec = f->fold.ttl_usec,
+                                       .began_usec = f->fold.accepted_usec,
+                                       .up_usec = f->fold.accepted_up_usec,
+                                       .same_boot = strcmp(f->fold.accepted_boot, t->boot) == 0},
+                        at->realtime_usec, at->now_usec);
         if (f->delivered_usec > 0)
-                retire_usec = span_ends(at, t->config->keep_usec, f->delivered_usec, "", 0);
+                retire_usec = span_ends(&(struct span){.length_usec = t->config->keep_usec,
+                                                       .began_usec = f->delivered_usec},
+                                        at->realtime_usec, at->now_usec);
         if (f->last_cause &&
             buf_printf(&cause, "step %u: %s", f->last_cause_step, f->last_cause) == 0)
                 n.last_cause = cause.data;

@@ -26,6 +26,7 @@ struct work {
         uint64_t synced_size;
         uint64_t flushed_size;
         uint64_t sync_usec; /* when to sync the output; USEC_NEVER */
+        bool waited;        /* so long */
         bool grown;
         bool held;     /* its output waits for room in its budget */
         bool launched; /* rota-step was started by us or found alive */

@@ -483,8 +483,14 @@ static bool rebooting(const struct run *r, const struct target *t) {
         return r->fold.rebooting || (t && t->avail.state == AVAIL_REBOOTING);
 }
 
-static void note_step(const struct run *r, const char *what, struct buf *out) {
-        buf_printf(out, "%s, step %u of %u", what, r->fold.step, r->fold.of);
+/* What the target said last is newer than the journal, which waits for the output of the steps before. */
+static void note_step(const struct run *r, const struct target *t, const char *what,
+                      struct buf *out) {
+        bool told = t->facts.run && strcmp(t->facts.run, r->id) == 0 &&
+                    t->facts.run_step > r->fold.step;
+
+        buf_printf(out, "%s, step %llu of %u", what,
+                   (unsigned long long)(told ? t->facts.run_step : r->fold.step), r->fold.of);
 }
 
 int run_note(const struct run *r, const struct target *t, bool we_are_online,
@@ -507,7 +513,7 @@ int run_note(const struct run *r, const struct target *t, bool we_are_online,
         if (!t->avail.present) {
                 buf_puts(out, wish);
                 if (rebooting(r, t)) {
-                        note_step(r, "rebooting", out);
+                        note_step(r, t, "rebooting", out);
                         buf_puts(out, "; ");
                 }
                 why_sentence(t, realtime_usec, out);
@@ -521,11 +527,11 @@ int run_note(const struct run *r, const struct target *t, bool we_are_online,
         if (r->cancel_by)
                 return buf_printf(out, "%swaiting for the target's word", wish);
         if (rebooting(r, t)) {
-                note_step(r, "rebooting", out);
+                note_step(r, t, "rebooting", out);
                 return buf_check(out);
         }
         if (r->fold.state == RUN_RUNNING && r->fold.step_open && r->fold.attempt > 1) {
-                note_step(r, "a reboot interrupted it", out);
+                note_step(r, t, "a reboot interrupted it", out);
                 return buf_printf(out, ", attempt %u", r->fold.attempt);
         }
         if (r->fold.state == RUN_RUNNING)

@@ -35,7 +35,8 @@ static int on_logind(sd_bus_message *m, void *userdata, sd_bus_error *unused) {
         CLEANUP(buf_done) struct buf text = {0};
 
         (void)unused;
-        if (!e) {
+        /* somebody was faster: it goes down all the same */
+        if (!e || strcmp(e->name, "org.freedesktop.login1.OperationInProgress") == 0) {
                 b->done(b->userdata, NULL);
                 return 0;
         }
