@@ -9,6 +9,11 @@
  *    |<---------------------------------------------|
  *    |   or <message><refused run why/></message>   |
  *
+ *    |  <iq get><list id limit before/></iq>        |   whoever may view: runs of all accounts, newest first
+ *    |--------------------------------------------->|
+ *    |  <runs more><item id owner by name …/>…</runs>
+ *    |<---------------------------------------------|
+ *
  * Acceptance is the first line of the run's events (ext/stream.h). The plan is JSON in
  * <json xmlns='urn:xmpp:json:0'/> (XEP-0335).
  */
@@ -59,11 +64,41 @@ struct run_refused {
         const char *text; /* a sentence; text_fit() it, since it may quote what the peer sent */
 };
 
+#define RUN_LIST_MAX 100
+
+struct run_list {
+        const char *id;  /* those whose id begins so; NULL: all */
+        uint64_t limit;  /* 0: RUN_LIST_MAX */
+        uint64_t before; /* `seq` of the last item of the page before; 0: the first page */
+};
+
+struct run_item {
+        const char *id;
+        uint64_t seq; /* order of acceptance */
+        const char *owner;
+        const char *by;
+        const char *name;
+        const char *state;   /* "queued" "running" "ended" */
+        const char *verdict; /* once ended */
+        uint64_t step;
+        uint64_t of;
+        uint64_t accepted; /* seconds since 1970, on the target's clock */
+        uint64_t ended;    /* 0: not yet */
+};
+
+struct run_items {
+        const struct run_item *item;
+        size_t n_item;
+        bool more;
+};
+
 const char *run_refusal_name(enum run_refusal why);
 
 struct run_ops {
         int (*submit)(void *userdata, const struct ext_request *rq, const struct run_submit *m);
         int (*cancel)(void *userdata, const struct ext_request *rq, const struct run_cancel *m);
+        int (*list)(void *userdata, const struct ext_request *rq, const struct run_list *m,
+                    struct run_items *ret, struct stanza_error *ret_error);
         int (*refused)(void *userdata, const struct ext_request *rq, const struct run_refused *m);
 };
 
@@ -72,4 +107,6 @@ struct run_ops {
 extern const struct element run_submit_element;
 extern const struct element run_cancel_element;
 extern const struct element run_refused_element;
+extern const struct element run_list_element;
+extern const struct element run_items_element;
 extern const struct ext run_ext;

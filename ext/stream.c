@@ -75,6 +75,7 @@ const struct element stream_done_element = {
 };
 
 static const struct field sync_fields[] = {
+        F_BOOL(struct stream_sync, all),
         F_LIST(struct stream_sync, have, stream_have, &have_element, .max = STREAM_SYNC_MAX),
         F_LIST(struct stream_sync, done, stream_done, &stream_done_element, .max = STREAM_SYNC_MAX),
         F_END,
@@ -85,6 +86,25 @@ const struct element stream_sync_element = {
         .ns = NS_ROTA_STREAM,
         .size = sizeof(struct stream_sync),
         .fields = sync_fields,
+};
+
+static const struct field follow_fields[] = {
+        F_LIST(struct stream_follow, have, stream_have, &have_element, .max = STREAM_FOLLOW_MAX),
+        F_END,
+};
+
+const struct element stream_follow_element = {
+        .name = "follow",
+        .ns = NS_ROTA_STREAM,
+        .size = sizeof(struct stream_follow),
+        .fields = follow_fields,
+};
+
+const struct element stream_following_element = {
+        .name = "following",
+        .ns = NS_ROTA_STREAM,
+        .size = sizeof(struct stream_follow),
+        .fields = follow_fields,
 };
 
 static int unavailable(struct stanza_error *ret_error) {
@@ -132,12 +152,22 @@ static int call_sync(const void *ops, void *userdata, const struct ext_request *
         return o->sync ? o->sync(userdata, rq, payload, ret_error) : unavailable(ret_error);
 }
 
+static int call_follow(const void *ops, void *userdata, const struct ext_request *rq,
+                       const void *payload, void *ret_reply, struct stanza_error *ret_error) {
+        const struct stream_ops *o = ops;
+
+        return o->follow ? o->follow(userdata, rq, payload, ret_reply, ret_error)
+                         : unavailable(ret_error);
+}
+
 /* A chunk needs no role: whoever receives it checks that the run is one of the sender's. */
 static const struct ext_row stream_rows[] = {
         EXT_ROW(EXT_MESSAGE, ROLE_NONE, &stream_chunk_element, NULL, call_chunk),
         EXT_ROW(EXT_MESSAGE, ROLE_VIEW, &stream_ack_element, NULL, call_ack),
         EXT_ROW(EXT_MESSAGE, ROLE_VIEW, &stream_done_element, NULL, call_done),
         EXT_ROW(EXT_IQ_SET, ROLE_VIEW, &stream_sync_element, NULL, call_sync),
+        EXT_ROW(EXT_IQ_SET, ROLE_VIEW, &stream_follow_element, &stream_following_element,
+                call_follow),
         {0},
 };
 

@@ -15,6 +15,13 @@
  * not offered again by itself, but to an instance that mentions it. A run that is mentioned and not there is
  * <refused/> (ext/run.h). Chunks and acks are headlines: no server stores them (RFC 6121 section 5.2.2);
  * what is lost is sent again by offset. Runs listed with all of their streams complete are <done/>.
+ *
+ *    | <iq set><follow><have run stream next/>…</follow></iq> |  runs of any account, from these offsets or from 0
+ *    |------------------------------------------------------->|
+ *    | <following><have run stream next/>…</following>        |  what there is of them now
+ *    |<-------------------------------------------------------|  (then chunks, as above, until <done run/> or the next sync)
+ *
+ * A run of another account that a sync mentions is followed too.
  */
 #pragma once
 
@@ -22,6 +29,7 @@
 
 #define NS_ROTA_STREAM "urn:rota:stream:1"
 #define STREAM_CHUNK_MAX 49152 /* raw bytes in one chunk */
+#define STREAM_FOLLOW_MAX 1024 /* streams in one answer, or question */
 #define STREAM_SYNC_MAX 4096   /* streams, and runs, in one sync */
 
 struct stream_chunk {
@@ -56,6 +64,13 @@ struct stream_sync {
         size_t n_have;
         const struct stream_done *done;
         size_t n_done;
+        bool all; /* also runs that this account has had all of before: it lost its store */
+};
+
+/* Of <follow/>, and of <following/>, where `next` is how long the stream is. */
+struct stream_follow {
+        const struct stream_have *have;
+        size_t n_have;
 };
 
 struct stream_ops {
@@ -63,6 +78,8 @@ struct stream_ops {
         int (*ack)(void *userdata, const struct ext_request *rq, const struct stream_ack *m);
         int (*done)(void *userdata, const struct ext_request *rq,
                     const struct stream_done *m); /* message */
+        int (*follow)(void *userdata, const struct ext_request *rq, const struct stream_follow *m,
+                      struct stream_follow *ret, struct stanza_error *ret_error);
         int (*sync)(void *userdata, const struct ext_request *rq, const struct stream_sync *m,
                     struct stanza_error *ret_error);
 };
@@ -71,4 +88,6 @@ extern const struct element stream_chunk_element;
 extern const struct element stream_ack_element;
 extern const struct element stream_done_element;
 extern const struct element stream_sync_element;
+extern const struct element stream_follow_element;
+extern const struct element stream_following_element;
 extern const struct ext stream_ext;

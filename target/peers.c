@@ -32,8 +32,18 @@
 #define CHUNK_TRIES 3
 #define RATIO_ONE UINT64_C(256) /* of raw bytes to bytes on the wire */
 
+#define FOLLOWED_MAX 256 /* runs of other accounts, by one peer */
+
+/* A run of another account that a peer wants. */
+struct followed {
+        struct list link;
+        char run[ID_MAX + 1];
+};
+
 struct peer {
         struct list link;
+        struct list followed;
+        size_t n_followed;
         char full[JID_SIZE];
         char bare[JID_SIZE];
         struct sender *sender;
@@ -49,6 +59,8 @@ static struct peer *peer_free(struct peer *p) {
         if (!p)
                 return NULL;
         list_remove(&p->link);
+        list_foreach_safe (at, &p->followed)
+                free(list_entry(at, struct followed, link));
         sender_free(p->sender);
         free(p);
         return NULL;
@@ -123,6 +135,7 @@ static int peer_new(struct target *t, const char *from, struct peer **ret) {
         if (!p)
                 return -ENOMEM;
         list_init(&p->link);
+        list_init(&p->followed);
         snprintf(p->full, sizeof(p->full), "%s", from);
         memcpy(p->bare, bare, sizeof(p->bare));
         r = sender_new(&p->sender, NULL);
@@ -151,6 +164,47 @@ static void look_at_peer(struct peer *p) {
         const struct sender_weight *w = sender_weight(p->sender);
 
         flow_counted(&p->flow, w->sent, w->landed, w->lost, target_now());
+}
+
+static struct followed *followed_find(const struct peer *p, const char *run) {
+        list_foreach (at, &p->followed) {
+                struct followed *f = list_entry(at, struct followed, link);
+
+                if (strcmp(f->run, run) == 0)
+                        return f;
+        }
+        return NULL;
+}
+
+/* Does it get the streams of this run: its own, or followed? */
+static bool wants(const struct peer *p, const struct runq_run *run) {
+        return strcmp(p->bare, run->owner) == 0 || followed_find(p, run->id);
+}
+
+static int follow(struct peer *p, const struct runq_run *run) {
+        struct followed *f;
+
+        if (wants(p, run))
+                return 0;
+        if (p->n_followed >= FOLLOWED_MAX)
+                return -ENOBUFS;
+        f = calloc(1, sizeof(*f));
+        if (!f)
+                return -ENOMEM;
+        snprintf(f->run, sizeof(f->run), "%s", run->id);
+        list_append(&p->followed, &f->link);
+        p->n_followed++;
+        return 0;
+}
+
+static void unfollow(struct peer *p, const char *run) {
+        struct followed *f = followed_find(p, run);
+
+        if (!f)
+                return;
+        list_remove(&f->link);
+        free(f);
+        p->n_followed--;
 }
 
 static int open_at(struct peer *p, const char *run, const char *stream, uint64_t next,
@@ -280,9 +334,14 @@ int peers_sync(struct target *t, const char *from, const struct stream_sync *m) 
         for (struct runq_run *run = runq_first(t->runq); run && r == 0;
              run = runq_after(t->runq, run)) {
                 /* Another instance of the account may have got all of it while this one was away. */
-                if (strcmp(run->owner, p->bare) == 0 &&
-                    (run->retire_usec == USEC_NEVER || mentioned(&offsets, run->id)))
-                        r = open_run(t, p, run, &offsets);
+                bool own = strcmp(run->owner, p->bare) == 0;
+                bool named = mentioned(&offsets, run->id);
+
+                if (!named && (!own || (run->retire_usec != USEC_NEVER && !m->all)))
+                        continue;
+                if (!own && follow(p, run) < 0)
+                        continue;
+                r = open_run(t, p, run, &offsets);
         }
         if (r < 0)
                 peer_free(p);
@@ -290,6 +349,61 @@ int peers_sync(struct target *t, const char *from, const struct stream_sync *m) 
                 refuse_unknown(t, from, m);
         target_kick(t);
         return r;
+}
+
+/* What there is of @run now. Returns 0 or -ENOMEM; what is beyond the limit is left out, and comes nevertheless. */
+static int list_streams(struct target *t, const struct runq_run *run, struct arena *a,
+                        struct stream_have *have, size_t *n) {
+        const char *id = arena_strdup(a, run->id);
+        char name[STEP_NAME_SIZE];
+        uint64_t size;
+
+        if (!id)
+                return -ENOMEM;
+        if (*n < STREAM_FOLLOW_MAX)
+                have[(*n)++] = (struct stream_have){id, "events", work_events_size(t, run)};
+        for (unsigned i = 0; *n < STREAM_FOLLOW_MAX && nth_output(run, i, name); i++) {
+                char *copy;
+
+                if (rundir_has(t->rundir, run->id, name, &size) <= 0)
+                        continue;
+                copy = arena_strdup(a, name);
+                if (!copy)
+                        return -ENOMEM;
+                have[(*n)++] = (struct stream_have){id, copy, size};
+        }
+        return 0;
+}
+
+int peers_follow(struct target *t, const char *from, const struct stream_follow *m, struct arena *a,
+                 struct stream_follow *ret) {
+        CLEANUP(offsets_done) struct offsets offsets = {0};
+        const struct stream_sync named = {.have = m->have, .n_have = m->n_have};
+        struct stream_have *have = arena_alloc(a, STREAM_FOLLOW_MAX * sizeof(*have));
+        struct peer *p = peer_find(t, from);
+        const char *last = "";
+        size_t n = 0;
+        int r = have ? offsets_of(&named, &offsets) : -ENOMEM;
+
+        if (r == 0 && !p)
+                r = peer_new(t, from, &p);
+        for (size_t i = 0; r == 0 && i < offsets.n; i++) {
+                const struct runq_run *run = runq_find(t->runq, offsets.sorted[i]->run);
+
+                if (!run || strcmp(run->id, last) == 0)
+                        continue;
+                last = run->id;
+                r = follow(p, run);
+                if (r == 0)
+                        r = open_run(t, p, run, &offsets);
+                if (r == 0)
+                        r = list_streams(t, run, a, have, &n);
+        }
+        if (r < 0)
+                return r;
+        *ret = (struct stream_follow){.have = have, .n_have = n};
+        target_kick(t);
+        return 0;
 }
 
 void peers_offer(struct target *t, const char *from, const struct runq_run *run) {
@@ -307,8 +421,10 @@ void peers_done(struct target *t, const char *from, const char *id) {
         struct peer *p = peer_find(t, from);
         struct runq_run *run = runq_find(t->runq, id);
 
-        if (p)
+        if (p) {
                 sender_close_run(p->sender, id);
+                unfollow(p, id);
+        }
         if (run && run->phase == RUNQ_OVER && jid_same_bare(from, run->owner))
                 mark_delivered(t, run);
 }
@@ -346,7 +462,7 @@ void peers_acked(struct target *t, const char *from, const struct stream_ack *m)
 void peers_opened(struct target *t, const struct runq_run *run, const char *stream, uint64_t size) {
         list_foreach_safe (at, &t->peers) {
                 struct peer *p = peer_at(at);
-                if (strcmp(p->bare, run->owner) == 0 && open_at(p, run->id, stream, 0, size) < 0)
+                if (wants(p, run) && open_at(p, run->id, stream, 0, size) < 0)
                         peer_free(p);
         }
         target_kick(t);
@@ -354,14 +470,16 @@ void peers_opened(struct target *t, const struct runq_run *run, const char *stre
 
 void peers_grew(struct target *t, const struct runq_run *run, const char *stream, uint64_t size) {
         list_foreach (at, &t->peers)
-                if (strcmp(peer_at(at)->bare, run->owner) == 0)
+                if (wants(peer_at(at), run))
                         sender_grew(peer_at(at)->sender, run->id, stream, size, target_now());
         target_kick(t);
 }
 
 void peers_retired(struct target *t, const char *run) {
-        list_foreach (at, &t->peers)
+        list_foreach (at, &t->peers) {
                 sender_close_run(peer_at(at)->sender, run);
+                unfollow(peer_at(at), run);
+        }
 }
 
 enum {

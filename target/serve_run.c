@@ -186,6 +186,7 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 .n_steps = (unsigned)plan->n_steps,
                 .lease = m->lease,
                 .heal = m->heal,
+                .seq = t->seq,
                 .steps = steps,
                 .expires_usec = ttl_usec ? target_now() + ttl_usec : USEC_NEVER,
         };
@@ -335,4 +336,61 @@ static int serve_cancel(void *userdata, const struct ext_request *rq, const stru
         return r < 0 ? r : 0;
 }
 
-const struct run_ops target_run_ops = {.submit = serve_submit, .cancel = serve_cancel};
+static bool listed(const struct runq_run *run, const struct run_list *m) {
+        return (!m->id || strncmp(run->id, m->id, strlen(m->id)) == 0) &&
+               (m->before == 0 || run->seq < m->before);
+}
+
+static int newest_first(const void *a, const void *b) {
+        const struct run_item *x = a, *y = b;
+
+        return x->seq < y->seq ? 1 : x->seq > y->seq ? -1 : 0;
+}
+
+static void fill_item(const struct runq_run *run, struct run_item *ret) {
+        const struct run_fold *f = &run->fold;
+
+        *ret = (struct run_item){
+                .id = run->id,
+                .seq = run->seq,
+                .owner = run->owner,
+                .by = run->by,
+                .name = run->name,
+                .state = run_state_name(f->state),
+                .verdict = f->state == RUN_ENDED ? verdict_name(f->verdict) : NULL,
+                .step = f->step,
+                .of = run->n_steps,
+                .accepted = f->accepted_usec / USEC_PER_SEC,
+                .ended = f->ended_usec / USEC_PER_SEC,
+        };
+}
+
+/* All that fit are collected, and the newest are told. */
+static int serve_list(void *userdata, const struct ext_request *rq, const struct run_list *m,
+                      struct run_items *ret, struct stanza_error *ret_error) {
+        struct target *t = userdata;
+        size_t limit = m->limit > 0 ? m->limit : RUN_LIST_MAX, n = 0;
+        struct run_item *items;
+
+        (void)ret_error;
+        for (const struct runq_run *run = runq_first(t->runq); run; run = runq_after(t->runq, run))
+                n += listed(run, m);
+        items = arena_alloc(rq->arena, (n + 1) * sizeof(*items));
+        if (!items)
+                return -ENOMEM;
+        n = 0;
+        for (const struct runq_run *run = runq_first(t->runq); run; run = runq_after(t->runq, run))
+                if (listed(run, m))
+                        fill_item(run, &items[n++]);
+        qsort(items, n, sizeof(*items), newest_first);
+        *ret = (struct run_items){
+                .item = items, .n_item = n < limit ? n : limit, .more = n > limit};
+        for (size_t i = 0; i < ret->n_item; i++) {
+                items[i].by = text_fit(rq->arena, items[i].by, 255);
+                items[i].name = text_fit(rq->arena, items[i].name, 255);
+        }
+        return 0;
+}
+
+const struct run_ops target_run_ops = {
+        .submit = serve_submit, .cancel = serve_cancel, .list = serve_list};

@@ -15,6 +15,18 @@ static int serve_done(void *userdata, const struct ext_request *rq, const struct
         return 0;
 }
 
+static int serve_follow(void *userdata, const struct ext_request *rq, const struct stream_follow *m,
+                        struct stream_follow *ret, struct stanza_error *ret_error) {
+        int r = peers_follow(userdata, rq->from, m, rq->arena, ret);
+
+        if (r == -ENOBUFS) {
+                ret_error->condition = STANZA_RESOURCE_CONSTRAINT;
+                ret_error->text = "too many controllers follow this target, or too many runs";
+                return EXT_ERROR;
+        }
+        return r;
+}
+
 static int serve_sync(void *userdata, const struct ext_request *rq, const struct stream_sync *m,
                       struct stanza_error *ret_error) {
         struct target *t = userdata;
@@ -31,4 +43,4 @@ static int serve_sync(void *userdata, const struct ext_request *rq, const struct
 }
 
 const struct stream_ops target_stream_ops = {
-        .ack = serve_ack, .done = serve_done, .sync = serve_sync};
+        .ack = serve_ack, .done = serve_done, .sync = serve_sync, .follow = serve_follow};

@@ -161,6 +161,9 @@ void refusals_pump(struct target *t, uint64_t now_usec);
 /* peers.c: streams to controllers. */
 void peers_connected(struct target *t);
 int peers_sync(struct target *t, const char *from, const struct stream_sync *m);
+/* Runs of any account, to @from. What there is of them goes into *ret, in @a. */
+int peers_follow(struct target *t, const char *from, const struct stream_follow *m, struct arena *a,
+                 struct stream_follow *ret);
 void peers_acked(struct target *t, const char *from, const struct stream_ack *m);
 void peers_done(struct target *t, const char *from, const char *run);
 void peers_opened(struct target *t, const struct runq_run *run, const char *stream, uint64_t size);

@@ -331,6 +331,7 @@ static int restore_one(void *userdata, const struct rundir_found *f) {
                 .by = f->run.by,
                 .name = f->run.name,
                 .n_steps = (unsigned)f->run.n_steps,
+                .seq = f->run.seq,
                 .lease = f->run.lease,
                 .heal = f->run.heal,
                 .expires_usec = USEC_NEVER,

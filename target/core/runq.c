@@ -161,6 +161,7 @@ static int run_add(struct runq *q, const struct runq_new_run *n, struct runq_run
         run->n_steps = n->n_steps;
         run->lease = n->lease;
         run->heal = n->heal;
+        run->seq = n->seq;
         run->expires_usec = n->expires_usec;
         run->retire_usec = USEC_NEVER;
         run->within_usec = USEC_NEVER;

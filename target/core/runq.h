@@ -101,6 +101,7 @@ struct runq_run {
         char *name; /* of the plan */
         unsigned n_steps;
         uint64_t lease; /* token; 0: none */
+        uint64_t seq;   /* order of acceptance, as the caller numbers it */
         bool heal;
         struct runq_step *steps; /* NULL once it is over */
         struct run_fold fold;
@@ -132,6 +133,7 @@ struct runq_new_run {
         unsigned n_steps;
         uint64_t lease;                /* the token under which it was submitted; 0: none */
         bool heal;                     /* starts in quarantine too */
+        uint64_t seq;                  /* order of acceptance */
         const struct runq_step *steps; /* n_steps, copied; NULL: all are plain */
         uint64_t expires_usec;
         const char *last_cause; /* restored: why the run would not pass, may be NULL */

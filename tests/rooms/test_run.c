@@ -8,6 +8,10 @@
         "<run " NS " id='k3xyz' ttl='28800' if-idle='true' by='Ana &quot;A&quot; B'>" PLAN "</"    \
         "run>"
 #define SUBMIT_SHORT "<run " NS " id='k3xyz'>" PLAN "</run>"
+#define LIST "<list " NS " id='k3' limit='2' before='9'/>"
+#define ITEMS                                                                                      \
+        "<runs " NS " more='true'><item id='k3xyz' seq='8' owner='ctl@lab' by='ana' name='cpu' "   \
+        "state='ended' verdict='passed' step='1' of='2' accepted='5' ended='7'/></runs>"
 #define CANCEL "<cancel " NS " run='k3xyz' by='ana'/>"
 #define REFUSED "<refused " NS " run='k3xyz' why='over'>it ran &lt;already&gt;</refused>"
 
@@ -190,10 +194,43 @@ static void refuses(void **state) {
         free(refused);
 }
 
+static int give_list(void *userdata, const struct ext_request *rq, const struct run_list *m,
+                     struct run_items *ret, struct stanza_error *ret_error) {
+        static const struct run_item items[] = {
+                {"k3xyz", 8, "ctl@lab", "ana", "cpu", "ended", "passed", 1, 2, 5, 7},
+        };
+
+        (void)rq, (void)ret_error;
+        room_saw(userdata, &run_list_element, m);
+        *ret = (struct run_items){items, 1, true};
+        return 0;
+}
+
+static void lists(void **state) {
+        static const struct run_ops lister = {.list = give_list};
+        static const struct ext_binding listing[] = {EXT_BIND(run, &lister), {0}};
+        struct room room;
+
+        (void)state;
+        check_decodes(&run_list_element, LIST);
+        check_decodes(&run_items_element, ITEMS);
+        room_init(&room, listing, ROLE_VIEW);
+        room_takes(&room, IQ_GET(LIST), LIST, RESULT(ITEMS));
+        room_refuses(&room, IQ_GET("<list " NS " limit='101'/>"),
+                     BAD_REQUEST("&lt;list&gt;: attribute limit is above 100"));
+        room_done(&room);
+        room_init(&room, listing, ROLE_NONE);
+        room_refuses(&room, IQ_GET(LIST), FORBIDDEN("view", "none"));
+        room_done(&room);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(golden),  cmocka_unit_test(names_of_refusals),
-                cmocka_unit_test(takes),   cmocka_unit_test(the_plan_may_be_large),
+                cmocka_unit_test(lists),
+                cmocka_unit_test(golden),
+                cmocka_unit_test(names_of_refusals),
+                cmocka_unit_test(takes),
+                cmocka_unit_test(the_plan_may_be_large),
                 cmocka_unit_test(refuses),
         };
 

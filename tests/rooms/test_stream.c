@@ -18,6 +18,10 @@
         "<sync " NS "><have run='k3xyz' stream='events' next='120'/>"                              \
         "<have run='k3xyz' stream='1.out' next='0'/><done run='k2abc'/></sync>"
 
+#define FOLLOW "<follow " NS "><have run='k3xyz' stream='events' next='0'/></follow>"
+#define FOLLOWING "<following " NS "><have run='k3xyz' stream='events' next='120'/></following>"
+#define SYNC_ALL "<sync " NS " all='true'/>"
+
 static int see_chunk(void *userdata, const struct ext_request *rq, const struct stream_chunk *m) {
         assert_string_equal(rq->from, CONTROLLER);
         if (m->codec == CODEC_RAW)
@@ -45,12 +49,25 @@ static int see_sync(void *userdata, const struct ext_request *rq, const struct s
         return 0;
 }
 
+static int see_follow(void *userdata, const struct ext_request *rq, const struct stream_follow *m,
+                      struct stream_follow *ret, struct stanza_error *ret_error) {
+        static const struct stream_have have[] = {
+                {"k3xyz", "events", 120}
+        };
+
+        (void)rq, (void)ret_error;
+        room_saw(userdata, &stream_follow_element, m);
+        *ret = (struct stream_follow){have, 1};
+        return 0;
+}
+
 static const struct stream_ops mute;
 static const struct stream_ops ops = {
         .chunk = see_chunk,
         .ack = see_ack,
         .done = see_done,
         .sync = see_sync,
+        .follow = see_follow,
 };
 static const struct ext_binding bindings[] = {EXT_BIND(stream, &ops), {0}};
 static const struct ext_binding mute_bindings[] = {EXT_BIND(stream, &mute), {0}};
@@ -245,8 +262,28 @@ static void refuses_the_rest(void **state) {
                       "<sync>: child <have> is there more than 4096 times");
 }
 
+static void follows(void **state) {
+        struct room room;
+
+        (void)state;
+        check_decodes(&stream_follow_element, FOLLOW);
+        check_decodes(&stream_following_element, FOLLOWING);
+        check_decodes(&stream_sync_element, SYNC_ALL);
+        room_init(&room, bindings, ROLE_VIEW);
+        room_takes(&room, IQ_SET(FOLLOW), FOLLOW, RESULT(FOLLOWING));
+        room_refuses(&room, IQ_GET(FOLLOW), UNAVAILABLE);
+        room_done(&room);
+        room_init(&room, bindings, ROLE_NONE);
+        room_refuses(&room, IQ_SET(FOLLOW), FORBIDDEN("view", "none"));
+        room_done(&room);
+        room_init(&room, mute_bindings, ROLE_VIEW);
+        room_refuses(&room, IQ_SET(FOLLOW), UNAVAILABLE);
+        room_done(&room);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(follows),
                 cmocka_unit_test(golden),
                 cmocka_unit_test(takes),
                 cmocka_unit_test(asks_for_the_role),

@@ -1,0 +1,129 @@
+"""Equal controllers: every authorised one may list and follow the runs of all, and read them from byte 0."""
+import hashlib
+
+import pytest
+
+from lab import Lab, wait_for
+from promises import Gate
+from stand_in import RUN, STREAM, StandIn, why
+
+
+@pytest.fixture(scope="module")
+def place(kind):
+    with Lab(kind, pcs=["pc1"], controllers=["ctl"], accounts=["ida", "ivo", "eve"],
+             pc_config={"controllers": {"ctl@lab.test": "admin", "ida@lab.test": "admin",
+                                        "ivo@lab.test": "view"}}) as lab:
+        lab.start()
+        yield lab
+
+
+@pytest.fixture(name="ida")
+def fixture_ida(place):
+    with StandIn(place.server, "ida") as client:
+        client.follow("pc1")
+        yield client
+
+
+@pytest.fixture(name="ivo")
+def fixture_ivo(place):
+    with StandIn(place.server, "ivo") as client:
+        client.target = "pc1@lab.test"
+        client.subscribe(client.target)
+        wait_for(client.now)
+        yield client
+
+
+def follow(client, *runs, next_=None):
+    haves = "".join(f"<have run='{r}' stream='{s}' next='{n}'/>"
+                    for r in runs for s, n in (next_ or {"events": 0}).items())
+    answer = client.iq(client.full, "set", f"<follow xmlns='{STREAM}'>{haves}</follow>")
+    assert answer.get("type") == "result"
+    return {(h.get("run"), h.get("stream")): int(h.get("next"))
+            for h in answer.find(f"{{{STREAM}}}following")}
+
+
+def listed(client, **attributes):
+    text = "".join(f" {k}='{v}'" for k, v in attributes.items())
+    answer = client.iq(client.full, "get", f"<list xmlns='{RUN}'{text}/>")
+    assert answer.get("type") == "result"
+    found = answer.find(f"{{{RUN}}}runs")
+    return [dict(i.attrib) for i in found], found.get("more") == "true"
+
+
+def test_an_ended_run_from_byte_0(ida, ivo):
+    run = ida.exec("seq", "20000")
+    mine = ida.output(run)
+    there = follow(ivo, run)
+    assert there[run, "1.out"] == len(mine)
+    assert ivo.output(run) == mine
+    assert ivo.ended(run)["verdict"] == "passed"
+
+
+def test_live_and_from_the_middle(place, ida, ivo, request):
+    gate = Gate(place, request.node.name)
+    run = ida.exec("sh", "-c", f"seq 1000; {gate.wait_text}; seq 1000")
+    half = len("".join(f"{i}\n" for i in range(1, 1001)))
+    ida.printed(run, half)
+    # one joins now and gets all; what he has already is not sent again
+    ivo.streams[run, "1.out"] = bytearray(ida.streams[run, "1.out"][:100])
+    follow(ivo, run, next_={"events": 0, "1.out": 100})
+    ivo.printed(run, half)
+    gate.open()
+    ida.ended(run)
+    assert ivo.output(run) == ida.output(run)
+    assert hashlib.sha256(ivo.output(run)).digest() == hashlib.sha256(
+        "".join(f"{i}\n" for i in range(1, 1001)).encode() * 2).digest()
+
+
+def test_a_follower_delivers_nothing(place, ida, ivo, request):
+    """Who only follows cannot make the target forget what the owner does not have yet."""
+    gate = Gate(place, request.node.name)
+    run = ida.exec(*gate.command())
+    ida.printed(run, 3)
+    ida.close()
+    follow(ivo, run)
+    gate.open()
+    whole = ivo.output(run)
+    ivo.done(run)
+    place.pc("pc1").kill_target()
+    with StandIn(place.server, "ida") as again:
+        again.follow("pc1")
+        assert again.output(run) == whole == b"on\noff\n"
+
+
+def test_list(ida, ivo):
+    runs = [ida.exec("echo", str(i)) for i in range(5)]
+    for run in runs:
+        ida.ended(run)
+    items, more = listed(ivo, limit=3)
+    assert [i["id"] for i in items] == runs[:1:-1] and more
+    assert items[0]["owner"] == "ida@lab.test" and items[0]["state"] == "ended"
+    assert items[0]["verdict"] == "passed" and int(items[0]["ended"]) >= int(items[0]["accepted"])
+    items, _ = listed(ivo, limit=2, before=items[-1]["seq"])
+    assert [i["id"] for i in items] == runs[1::-1]
+    items, more = listed(ivo, id=runs[2][:11])
+    assert [i["id"] for i in items] == [runs[2]] and not more
+
+
+def test_all_of_what_was_delivered(ida):
+    """A store that was lost is filled again with what targets still hold."""
+    run = ida.exec("echo", "kept")
+    assert ida.output(run) == b"kept\n"
+    ida.sync(done=[run])
+    ida.streams.clear()
+    answer = ida.iq(ida.full, "set", f"<sync xmlns='{STREAM}' all='true'/>")
+    assert answer.get("type") == "result"
+    assert ida.output(run) == b"kept\n"
+
+
+def test_unknown_runs_and_strangers(place, ida, ivo):
+    assert follow(ivo, "nosuchrun") == {}
+    with StandIn(place.server, "eve") as eve:
+        eve.target = ivo.target
+        run = ida.exec("true")
+        ida.ended(run)
+        answer = eve.iq(eve.full, "set", f"<follow xmlns='{STREAM}'><have run='{run}' "
+                        "stream='events' next='0'/></follow>")
+        assert answer.get("type") == "error" and why(answer)[0] == "not-allowed"
+        answer = eve.iq(eve.full, "get", f"<list xmlns='{RUN}'/>")
+        assert answer.get("type") == "error" and why(answer)[0] == "not-allowed"
