@@ -14,7 +14,11 @@
  *   Submit(s selector, s request) -> s json    REQUEST -> {"batch":id,"runs":[RUN…]}; an immediate start is not waited for
  *   Runs(s filter) -> s json                   {"limit":50,"target":name,"state":…,"batch":id} all optional -> array of
  *                                              RUN, newest first
- *   Run(s id) -> s json                        RUN with "steps"; a unique prefix of an id will do
+ *   Run(s id) -> s json                        RUN with "steps"; a unique prefix of an id will do, or a target: the
+ *                                              run that is on. One that others started is looked for on the targets
+ *                                              and followed from byte 0
+ *   RunsOn(s selector, t limit) -> s json      {"runs":[RUN…],"errors":[{"target","error"}]}: of all accounts, as far as
+ *                                              the targets tell
  *   Cancel(s id) -> s json                     RUN; recorded durably, sent until the run has ended
  *   Ping(s selector, t timeout_usec) -> s json answers when all have: array of {"target","ok","rtt_usec","error"}
  *   Reboot(s selector, s options) -> s json    {"mode":"graceful|force|drain","reason":…,"wait":true,"timeout_usec":…}:
@@ -44,7 +48,8 @@
  *   REQUEST {"plan":{…}} or {"diag":name,"params":{}} or {"exec":[…]}, with "name","ttl_usec","if_idle","by","id" (idempotency key of
  *            the batch), "pty","timeout_usec","silence_usec","disk_budget","over_budget"
  *   RUN     {"run","batch","target","title","state":"pending|sent|queued|running|ended","verdict","cause","step","of",
- *            "rebooting":its machine does, as a step says,"by","submitted_usec","started_usec","ended_usec","exit",
+ *            "rebooting":its machine does, as a step says,"by","owner":account or null when
+ *            ours,"submitted_usec","started_usec","ended_usec","exit",
  *            "note":why it waits or null,"streams":[{"name","next","size"|null}]}
  *            with steps: "steps":[{"step","attempt","title","boot","verdict","cause","limit","exit","elapsed_usec",
  *            "interrupted":"fail|continue|retry" by a reboot from outside, else absent,

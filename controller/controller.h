@@ -190,7 +190,17 @@ void order_begin(struct controller *c, struct bus_call *call, const struct selec
 const struct fleet_lease *controller_lease(const struct controller *c, const struct target *t,
                                            const char *by);
 
+/* ---- serve_follow.c ---- */
+
+/* The run of anybody whose id is @typed, or begins so: looked for on the targets, and followed; then it is answered. */
+void follow_find(struct controller *c, struct bus_call *call, const char *typed);
+void follow_list(struct controller *c, struct bus_call *call, const struct selection *s,
+                 uint64_t limit);
+
 /* ---- desk.c, submit.c ---- */
+
+/* The answer of Run, for an id that is known here. */
+void desk_answer_run(struct controller *c, struct bus_call *call, const char *id);
 
 extern const struct bus_ops desk_ops;
 /* Serves what was held back, when there is something to say. Returns when to call again. */

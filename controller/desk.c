@@ -414,18 +414,13 @@ static int read_events(struct controller *c, const struct run *r, struct buf *ou
         return buf_check(out);
 }
 
-static void on_run(void *userdata, struct bus_call *call, const char *typed) {
+void desk_answer_run(struct controller *c, struct bus_call *call, const char *id) {
         CLEANUP(run_free) struct run *stored = NULL;
         CLEANUP(buf_done) struct buf text = {0}, events = {0};
-        struct controller *c = userdata;
         const struct run *run;
-        char id[ID_MAX + 1];
         struct json_writer w;
-        int r;
+        int r = get_run(c, id, &stored, &run);
 
-        if (!find_id(c, call, typed, id))
-                return;
-        r = get_run(c, id, &stored, &run);
         if (r == 0)
                 r = read_events(c, run, &events);
         if (r == -ENOENT)
@@ -439,6 +434,56 @@ static void on_run(void *userdata, struct bus_call *call, const char *typed) {
         facts_steps(&w, buf_text(&events), events.len);
         json_end_object(&w);
         reply(call, &text);
+}
+
+/* A target stands for the run that is on there. */
+static void serve_run(struct controller *c, struct bus_call *call, const char *typed,
+                      const char *unused) {
+        CLEANUP(buf_done) struct buf text = {0};
+        const struct target *t = fleet_find_name(&c->fleet, typed);
+        char id[ID_MAX + 1];
+        int r;
+
+        (void)unused;
+        if (t && !t->facts.run) {
+                buf_printf(&text, "no run is on %s now\ntry: rota runs --on %s", t->name, t->name);
+                bus_fail(call, API_ERROR_UNKNOWN, buf_text(&text));
+                return;
+        }
+        if (t)
+                typed = t->facts.run;
+        r = id_valid(typed) ? store_find_run(c->store, typed, id) : STORE_NONE;
+        if (r == STORE_NONE && id_valid(typed))
+                follow_find(c, call, typed);
+        else if (r == 0 || find_id(c, call, typed, id))
+                desk_answer_run(c, call, id);
+}
+
+static void on_run(void *userdata, struct bus_call *call, const char *typed) {
+        struct controller *c = userdata;
+        char id[ID_MAX + 1];
+
+        /* what is in the store need not wait for the targets */
+        if (id_valid(typed) && store_find_run(c->store, typed, id) == 0)
+                desk_answer_run(c, call, id);
+        else
+                serve_or_hold(c, call, typed, "", serve_run);
+}
+
+static void serve_runs_on(struct controller *c, struct bus_call *call, const char *selector,
+                          const char *limit) {
+        CLEANUP(selection_done) struct selection s = {0};
+
+        if (desk_select(c, call, selector, &s))
+                follow_list(c, call, &s, strtoull(limit, NULL, 10));
+}
+
+static void on_runs_on(void *userdata, struct bus_call *call, const char *selector,
+                       uint64_t limit) {
+        CLEANUP(buf_done) struct buf text = {0};
+
+        buf_printf(&text, "%llu", (unsigned long long)limit);
+        serve_or_hold(userdata, call, selector, buf_text(&text), serve_runs_on);
 }
 
 static void on_cancel(void *userdata, struct bus_call *call, const char *typed) {
@@ -655,6 +700,7 @@ const struct bus_ops desk_ops = {
         .submit = on_submit,
         .runs = on_runs,
         .run = on_run,
+        .runs_on = on_runs_on,
         .cancel = on_cancel,
         .ping = on_ping,
         .reboot = on_reboot,

@@ -138,6 +138,7 @@ void facts_run(struct json_writer *w, const struct run *r, const struct target *
         json_put_u64(w, "of", r->fold.of > 0 ? r->fold.of : r->steps);
         json_put_bool(w, "rebooting", r->fold.rebooting);
         json_put_str(w, "by", r->by);
+        json_put_str(w, "owner", r->owner);
         json_put_u64(w, "submitted_usec", r->submitted_usec);
         put_time(w, "started_usec", r->fold.started_usec);
         put_time(w, "ended_usec", r->fold.ended_usec);

@@ -53,6 +53,7 @@ static int bring_back(struct controller *c, struct run *stored, struct run **ret
         live->title = TAKE(stored->title);
         live->plan = TAKE(stored->plan);
         live->by = TAKE(stored->by);
+        live->owner = TAKE(stored->owner);
         live->cause = TAKE(stored->cause);
         live->refusal = TAKE(stored->refusal);
         live->cancel_by = TAKE(stored->cancel_by);
@@ -257,6 +258,18 @@ static int add_done(void *userdata, const char *id) {
         return buf_append(userdata, id, strlen(id) + 1);
 }
 
+static int is_there(void *userdata, const char *id) {
+        (void)userdata;
+        (void)id;
+        return 1;
+}
+
+static bool knows_target(struct controller *c, const char *jid) {
+        const struct store_filter f = {.limit = 1, .target = jid};
+
+        return store_find_runs(c->store, &f, is_there, NULL) != 0;
+}
+
 static int send_sync(struct controller *c, struct target *t) {
         CLEANUP(arena_done) struct arena arena = {0};
         struct lane *lane = jobs_lane(&c->jobs, t->jid);
@@ -273,6 +286,8 @@ static int send_sync(struct controller *c, struct target *t) {
         s->controller = c;
         memcpy(s->target, t->jid, strlen(t->jid) + 1);
         memcpy(s->sid, t->asked_sid, sizeof(s->sid));
+        /* a store that knows nothing of this target may have been lost: what it still holds fills it again */
+        m.all = !lane && !knows_target(c, t->jid);
         if (lane)
                 list_foreach (at, &lane->runs) {
                         const struct run *run = list_entry(at, struct run, link);

@@ -9,11 +9,14 @@ struct runs_options {
         const char *target;
         const char *state;
         const char *batch;
+        const char *on;
         bool failed;
 };
 
 static const struct option_row runs_options[] = {
         OPTION_NUMBER_ROW(struct runs_options, limit, 'n', "limit", "N", "At most so many (50)"),
+        OPTION_TEXT_ROW(struct runs_options, on, 0, "on", "SELECTOR",
+                        "What these targets have, of all controllers: ask them"),
         OPTION_TEXT_ROW(struct runs_options, target, 't', "target", "NAME", "Of this target"),
         OPTION_TEXT_ROW(struct runs_options, state, 0, "state", "STATE",
                         "pending, sent, queued, running or ended"),
@@ -91,6 +94,38 @@ static int runs_print_json(const struct runs_options *o, const struct json_at *r
         return verb_print(&out);
 }
 
+/* Asks the targets themselves. *ret_doc has the members runs and errors. */
+static int runs_ask(struct client *c, const struct runs_options *o, struct json_doc **ret_doc) {
+        CLEANUP(mem_free) char *json = NULL;
+        int r;
+
+        if (o->target || o->state || o->batch) {
+                say_error("--on asks targets for their last runs; only -n and --failed go with it");
+                return STATUS_USAGE;
+        }
+        r = client_call(c, &json, 0, "RunsOn", "st", o->on, o->limit);
+        return r != 0 ? r : client_parse(ret_doc, json);
+}
+
+/* Those that did not answer are said; they make the exit status. */
+static int runs_say_errors(const struct json_at *root) {
+        struct json_at errors, at;
+        int status = 0;
+
+        if (json_get(root, "errors", &errors) != 0)
+                return 0;
+        for (size_t i = 0; i < json_length(&errors); i++) {
+                const char *target = NULL, *error = NULL;
+
+                if (json_item(&errors, i, &at) != 0 || json_get_str(&at, "target", &target) != 0 ||
+                    json_get_str(&at, "error", &error) != 0)
+                        continue;
+                say_error("%s: %s", target ? target : "?", error ? error : "no answer");
+                status = STATUS_INFRA;
+        }
+        return status;
+}
+
 static int verb_runs_run(const struct call *call) {
         const struct runs_options *o = call->options;
         uint64_t now = clock_realtime_usec();
@@ -99,21 +134,29 @@ static int verb_runs_run(const struct call *call) {
         CLEANUP(buf_done) struct buf filter = {0};
         CLEANUP(mem_free) char *json = NULL;
         CLEANUP(table_done) struct table t;
-        struct json_at root;
-        int r;
+        struct json_at root, list;
+        int r, status = 0;
 
         table_init(&t, runs_heads);
         runs_filter(o, &filter);
         r = client_new(&c, call->socket);
-        if (r == 0)
+        if (r == 0 && o->on)
+                r = runs_ask(c, o, &doc);
+        else if (r == 0)
                 r = client_call(c, &json, 0, "Runs", "s", buf_text(&filter));
-        if (r == 0 && call->json && !o->failed)
+        if (r == 0 && call->json && !o->failed && !o->on)
                 return verb_print_json(json);
-        if (r == 0)
+        if (r == 0 && !o->on)
                 r = client_parse(&doc, json);
         if (r != 0)
                 return r;
         root = json_root(doc);
+        if (o->on) {
+                status = runs_say_errors(&root);
+                if (json_get(&root, "runs", &list) != 0)
+                        return STATUS_INFRA;
+                root = list;
+        }
         if (call->json)
                 return runs_print_json(o, &root);
         for (size_t i = 0; i < json_length(&root); i++) {
@@ -129,14 +172,16 @@ static int verb_runs_run(const struct call *call) {
         }
         if (table_rows(&t) == 0) {
                 say_note("There are no such runs.");
-                return 0;
+                return status;
         }
-        return verb_print_table(&t);
+        r = verb_print_table(&t);
+        return r != 0 ? r : status;
 }
 
 const struct verb verb_runs = {
         .name = "runs",
-        .usage = "[-n N] [--target NAME] [--failed]",
+        .usage = "[-n N] [--target NAME] [--failed]\n"
+                 "--on SELECTOR [-n N] [--failed]",
         .summary = "list runs, newest first",
         .options = runs_options,
         .options_size = sizeof(struct runs_options),

@@ -119,6 +119,21 @@ static int verb_watch_run(const struct call *call) {
         return (int)follow_verdict(f);
 }
 
+const struct verb verb_follow = {
+        .name = "follow",
+        .usage = "[--new] TARGET|RUN",
+        .summary = "follow the run that is on a target, or any run, whoever started it",
+        .help = "A run that another controller started is read from its target, from byte 0, and "
+                "kept here: rota show and rota log know it from then on, and find such runs "
+                "themselves. Otherwise it is rota watch.",
+        .options = watch_options,
+        .options_size = sizeof(struct watch_options),
+        .complete = "targets runs",
+        .operands_min = 1,
+        .operands_max = 1,
+        .run = verb_watch_run,
+};
+
 const struct verb verb_watch = {
         .name = "watch",
         .usage = "[--new] RUN|BATCH",

@@ -46,6 +46,7 @@ struct run *run_free(struct run *r) {
         free(r->title);
         free(r->plan);
         free(r->by);
+        free(r->owner);
         free(r->cause);
         free(r->refusal);
         free(r->cancel_by);

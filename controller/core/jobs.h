@@ -52,6 +52,7 @@ struct run {
         char *title;
         char *plan; /* JSON; NULL for a run found on a target */
         char *by;
+        char *owner; /* another account, whose run is followed; NULL: ours */
         uint64_t ttl_usec;
         bool if_idle;
         bool heal;               /* starts in quarantine too, and ends it */

@@ -209,6 +209,23 @@ static int on_ping(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return r;
 }
 
+static int on_runs_on(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct bus_client *client = userdata;
+        const struct bus *b = client->bus;
+        const char *selector;
+        uint64_t limit;
+        struct bus_call *c;
+        int r = sd_bus_message_read(m, "st", &selector, &limit);
+
+        (void)error;
+        if (r < 0)
+                return r;
+        c = begin(client, m, &r);
+        if (c)
+                b->ops->runs_on(b->userdata, c, selector, limit);
+        return r;
+}
+
 static int on_watch(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct bus_client *c = userdata;
         int r = sd_bus_message_read(m, "bbbb", &c->targets, &c->runs, &c->streams, &c->trace);
@@ -233,6 +250,7 @@ static const sd_bus_vtable vtable[] = {
         METHOD("Cancel", "s", "s", on_cancel),
         METHOD("Ping", "st", "s", on_ping),
         METHOD("Reboot", "ss", "s", on_reboot),
+        METHOD("RunsOn", "st", "s", on_runs_on),
         METHOD("Order", "ss", "s", on_order),
         METHOD("Open", "ss", "htb", on_open),
         METHOD("Diagnostics", NULL, "s", on_diagnostics),

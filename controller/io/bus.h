@@ -34,6 +34,7 @@ struct bus_ops {
                      uint64_t timeout_usec);
         void (*reboot)(void *userdata, struct bus_call *c, const char *selector,
                        const char *options);
+        void (*runs_on)(void *userdata, struct bus_call *c, const char *selector, uint64_t limit);
         void (*order)(void *userdata, struct bus_call *c, const char *selector,
                       const char *options);
         void (*open)(void *userdata, struct bus_call *c, const char *run, const char *stream);

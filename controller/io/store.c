@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 
 /* One row of the table of statements: prepared once, on first use. */
 enum statement {
@@ -37,7 +37,7 @@ enum statement {
 #define RUN_COLUMNS                                                                                \
         "id, batch, target, title, plan, by, ttl, if_idle, submitted, steps, state, step, of_, "   \
         "verdict, cause, accepted, started, ended, exit, sent, cancel_by, local, done, problem, "  \
-        "refusal, lease, heal"
+        "refusal, lease, heal, owner"
 
 static const char *const sql[N_STATEMENTS] = {
         [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -55,7 +55,7 @@ static const char *const sql[N_STATEMENTS] = {
                 "INSERT INTO runs (" RUN_COLUMNS
                 ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
                 "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, "
-                "?27) "
+                "?27, ?28) "
                 "ON CONFLICT (id) DO UPDATE SET title = excluded.title, by = excluded.by, "
                 "submitted = excluded.submitted, steps = excluded.steps, state = excluded.state, "
                 "step = excluded.step, of_ = excluded.of_, verdict = excluded.verdict, "
@@ -113,6 +113,7 @@ static const char *const changes[STORE_VERSION] = {
         "",
         "ALTER TABLE runs ADD COLUMN lease INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE runs ADD COLUMN heal INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE runs ADD COLUMN owner TEXT;",
 };
 
 struct store {
@@ -502,6 +503,7 @@ int store_put_run(struct store *s, const struct run *r) {
         bind_text(st, 25, r->refusal);
         bind_u64(st, 26, r->lease);
         sqlite3_bind_int(st, 27, r->heal);
+        bind_text(st, 28, r->owner);
         return step_done(st);
 }
 
@@ -533,6 +535,7 @@ static int fill_run(sqlite3_stmt *st, struct run *r) {
                 {&r->cancel_by, 20},
                 {&r->problem,   23},
                 {&r->refusal,   24},
+                {&r->owner,     27},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

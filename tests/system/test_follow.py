@@ -1,10 +1,12 @@
 """Equal controllers: every authorised one may list and follow the runs of all, and read them from byte 0."""
 import hashlib
+import shutil
+import time
 
 import pytest
 
-from lab import Lab, wait_for
-from promises import Gate
+from lab import Controller, Lab, wait_for
+from promises import Gate, Mark, output, submit
 from stand_in import RUN, STREAM, StandIn, why
 
 
@@ -127,3 +129,97 @@ def test_unknown_runs_and_strangers(place, ida, ivo):
         assert answer.get("type") == "error" and why(answer)[0] == "not-allowed"
         answer = eve.iq(eve.full, "get", f"<list xmlns='{RUN}'/>")
         assert answer.get("type") == "error" and why(answer)[0] == "not-allowed"
+
+
+# through controllers
+
+@pytest.fixture(scope="module")
+def equals(kind):
+    with Lab(kind, pcs=["pc1", "pc2"], controllers=["ctl", "ops"]) as lab:
+        lab.start()
+        yield lab
+
+
+def test_another_controller_shows_the_whole_run(equals, request):
+    """kill -9 of the owner in mid-run: the other shows all of it, within two seconds, and goes on to its end."""
+    gate = Gate(equals, request.node.name)
+    run = submit(equals, "pc1", "sh", "-c", f"seq 100000; {gate.wait_text}; seq 100000")
+    whole = "".join(f"{i}\n" for i in range(1, 100001)).encode()
+    wait_for(lambda: len(output(equals, run)) == len(whole), 20)
+    equals.controller("ctl").kill()
+    began = time.monotonic()
+    result = equals.rota("log", "--raw", run, controller="ops")
+    took = time.monotonic() - began
+    assert result.code == 0 and result.raw == whole, result.err
+    assert took < 2
+    gate.open()
+    result = equals.rota("follow", run, controller="ops")
+    assert result.code == 0, result.err
+    assert output(equals, run, controller="ops") == whole * 2
+    row = equals.rota("show", "--json", run, controller="ops").json()
+    assert row["owner"] == "ctl@lab.test" and row["verdict"] == "passed"
+    # the owner comes back and has it too
+    equals.controller("ctl").start()
+    assert equals.wait_run(run)["verdict"] == "passed"
+    assert output(equals, run) == whole * 2
+    assert equals.rota("show", "--json", run).json()["owner"] is None
+
+
+def test_follow_by_target_and_list(equals, request):
+    gate = Gate(equals, request.node.name)
+    run = submit(equals, "pc2", *gate.command())
+    equals.wait_state("pc2", "busy", controller="ops")
+    follower = equals.popen("follow", "pc2", controller="ops")
+    wait_for(lambda: equals.rota("runs", controller="ops", timeout=20).out.count(run))
+    result = equals.rota("runs", "--on", "pc*", controller="ops")
+    assert result.code == 0 and run in result.out and "running" in result.out, result
+    gate.open()
+    out, err = follower.communicate(timeout=20)
+    assert follower.returncode == 0 and b"on" in out and b"off" in out, err
+    result = equals.rota("follow", "pc2", controller="ops")
+    assert result.code == 2 and "rota runs --on pc2" in result.err, result
+    (item,) = [r for r in equals.rota("runs", "--on", "pc2", "--json", controller="ops").json()
+               if r["run"] == run]
+    assert item["state"] == "ended" and item["verdict"] == "passed" and item["owner"] == "ctl@lab.test"
+
+
+def test_unknown_anywhere(equals):
+    result = equals.rota("log", "nosuchrun", controller="ops")
+    assert result.code == 2 and "nor on any target" in result.err, result
+
+
+def test_a_lost_store_is_filled_again(equals):
+    runs = [submit(equals, "pc1", "echo", str(i)) for i in range(3)]
+    for run in runs:
+        equals.wait_run(run)
+    # so that all of them are delivered, and their target need not offer them again
+    before = [output(equals, run) for run in runs]
+    ctl = equals.controller("ctl")
+    ctl.kill()
+    shutil.rmtree(ctl.config["state_dir"])
+    ctl.start()
+    equals.wait_ready()
+    for run, text in zip(runs, before):
+        assert equals.wait_run(run)["verdict"] == "passed"
+        assert output(equals, run) == text
+
+
+def test_two_instances_of_one_account(equals, request):
+    """The same JID with two resources and two stores: both see every run of the account, each once."""
+    twin = Controller(equals, "twin")
+    twin.config.update(jid="ctl@lab.test", password_file=str(equals.controller("ctl").path / "password"))
+    equals.controllers["twin"] = twin
+    try:
+        twin.start()
+        equals.wait_ready(controller="twin")
+        run = submit(equals, "pc1", "echo", "one")
+        assert equals.wait_run(run)["verdict"] == "passed"
+        assert equals.wait_run(run, controller="twin")["verdict"] == "passed"
+        mark = Mark(equals, request.node.name)
+        other = submit(equals, "pc2", *mark.command(), controller="twin")
+        assert equals.wait_run(other)["verdict"] == "passed"
+        assert output(equals, other) == output(equals, other, controller="twin")
+        assert mark.times() == 1
+    finally:
+        twin.kill()
+        del equals.controllers["twin"]
