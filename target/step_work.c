@@ -72,11 +72,18 @@ static void tell(struct work *w, uint64_t size, const char *sha256) {
                 .stream = sha256 ? &stream : NULL,
         };
 
+        int r;
+
         w->launch = launch_free(w->launch);
         w->hash = hash_free(w->hash);
         w->launched = false;
         w->held = false;
         work_look(w);
+        /* What the journal says of the output must still be so after a power cut. An exit record can be seen before
+         * rota-step has made it durable, and a rota-step that was killed has made nothing durable. */
+        r = sha256 ? rundir_sync(w->target->rundir, w->run->id, name) : 0;
+        if (r < 0)
+                log_warning("cannot sync the output of run %s: %s", w->run->id, strerror(-r));
         if (runq_exited(w->target->runq, w->run, w->run->step, &result) < 0)
                 log_error("out of memory: step %u of run %s stays open until the next start",
                           w->run->step, w->run->id);

@@ -520,7 +520,7 @@ int rundir_sync(struct rundir *d, const char *run, const char *name) {
         int r = run_file(d, run, name, O_RDONLY, &fd);
         if (r < 0)
                 return r;
-        return fdatasync(fd) < 0 ? -errno : 0;
+        return fdatasync(fd) < 0 ? -errno : dir_sync(d, run);
 }
 
 void rundir_write_back(struct rundir *d, const char *run, const char *name) {

@@ -72,6 +72,7 @@ int rundir_scan(struct rundir *d, rundir_each *each,
 int rundir_append(struct rundir *d, const char *run, uint64_t offset, const struct buf *lines);
 /* Creates or replaces a small file, not synced. */
 int rundir_write(struct rundir *d, const char *run, const char *name, const struct buf *content);
+/* A file of a run and its name. */
 int rundir_sync(struct rundir *d, const char *run, const char *name);
 /* Asks the kernel to begin writing the file back, without waiting. */
 void rundir_write_back(struct rundir *d, const char *run, const char *name);

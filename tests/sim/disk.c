@@ -486,3 +486,25 @@ void disk_put(struct disk *d, const char *path, const char *text, unsigned mode)
         d->full = full;
         disk_sync(d);
 }
+
+static void print_tree(const struct node *n, const char *path) {
+        if (!n->is_dir) {
+                uint32_t hash = 2166136261u;
+
+                for (size_t i = 0; i < n->size; i++)
+                        hash = (hash ^ n->data[i]) * 16777619u;
+                printf("  %-60s %8zu bytes %08x, %llu durable\n", path, n->size, hash,
+                       (unsigned long long)file_safe_size(n));
+                return;
+        }
+        for (size_t i = 0; i < n->now.n; i++) {
+                char sub[512];
+
+                snprintf(sub, sizeof(sub), "%.400s/%s", path, n->now.entries[i].name);
+                print_tree(n->now.entries[i].node, sub);
+        }
+}
+
+void disk_print(const struct disk *d, const char *name) {
+        print_tree(d->root, name);
+}

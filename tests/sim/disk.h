@@ -121,3 +121,5 @@ bool node_name_safe(const struct node *n);
 
 /* Made and durable, for whoever sets the scene. */
 void disk_put(struct disk *d, const char *path, const char *text, unsigned mode);
+/* What is on it, for whoever looks for a mistake. */
+void disk_print(const struct disk *d, const char *name);

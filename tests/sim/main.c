@@ -138,6 +138,8 @@ static void schedule(uint64_t seed, bool trace, uint64_t without) {
                 .repeat_permille = rng_chance(r, 300) ? 500 : 0,
                 .ttl_permille = rng_chance(r, 200) ? 500 : 0,
                 .if_idle_permille = rng_chance(r, 150) ? 500 : 0,
+                .reboot_step_permille = rng_chance(r, 250) ? 250 : 0,
+                .interrupt_permille = rng_chance(r, 500) ? 600 : 0,
                 .until_usec = until,
         };
         people_start(&people_ways, cast.machines[0], cast.machines + 1, n_targets, rng_next(r));
@@ -148,6 +150,8 @@ static void schedule(uint64_t seed, bool trace, uint64_t without) {
         world_run();
         if (!world->over)
                 world_wrong("settled", "nothing is left to happen, and it is not over");
+        for (size_t i = 0; trace && i < cast.n; i++)
+                disk_print(cast.machines[i]->disk, cast.machines[i]->name);
         world_count(TALLY_VIRTUAL_SECONDS, world->now / SEC);
 }
 

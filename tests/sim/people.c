@@ -270,7 +270,7 @@ static void make_batch(struct batch *b) {
         snprintf(b->id, sizeof(b->id), "batch%zu", (size_t)(b - people.batches));
         snprintf(b->selector, sizeof(b->selector), "%s",
                  rng_chance(r, 200) ? "pc*" : people.targets[rng_below(r, people.n_targets)]->name);
-        b->n_steps = 1 + (rng_chance(r, 500) ? rng_below(r, 3) : 0);
+        b->n_steps = 1 + (rng_chance(r, 500) ? rng_below(r, STEPS_MAX) : 0);
         b->cancel_wanted = rng_chance(r, people.ways.cancel_permille);
         PUT("{\"id\":\"%s\",", b->id);
         if (rng_chance(r, people.ways.ttl_permille)) {
@@ -283,18 +283,35 @@ static void make_batch(struct batch *b) {
         }
         PUT("\"plan\":{\"name\":\"%s\",\"steps\":[", b->id);
         for (size_t i = 0; i < b->n_steps; i++) {
-                struct truth_plan_step *s = &b->steps[i];
+                struct truth_plan_step *t = &b->steps[i];
 
-                s->bytes =
-                        rng_chance(r, 200) ? 0 : rng_below(r, rng_chance(r, 150) ? 200000 : 5000);
-                s->exit_status = rng_chance(r, 120) ? 1 + (int)rng_below(r, 3) : 0;
-                PUT("%s{\"exec\":[\"/"
-                    "test\",\"bytes=%llu\",\"usec=%llu\",\"exit=%d\"%s],\"pty\":%s}",
-                    i ? "," : "", (unsigned long long)s->bytes,
+                PUT("%s{", i ? "," : "");
+                if (rng_chance(r, people.ways.reboot_step_permille)) {
+                        t->reboot = true;
+                        PUT("\"reboot\":{\"mode\":\"%s\",\"within\":\"%us\"}}",
+                            rng_chance(r, 500) ? "force" : "graceful",
+                            (unsigned)rng_range(r, 20, 200));
+                        continue;
+                }
+                PUT("\"exec\":[\"/test\",\"bytes=%llu\",\"usec=%llu\",\"exit=%u\"%s],\"pty\":%s",
+                    (unsigned long long)(rng_chance(r, 200)
+                                                 ? 0
+                                                 : rng_below(r,
+                                                             rng_chance(r, 150) ? 200000 : 5000)),
                     (unsigned long long)(rng_chance(r, 400) ? rng_below(r, 200 * MSEC)
                                                             : rng_below(r, 8 * SEC)),
-                    s->exit_status, rng_chance(r, 100) ? ",\"stubborn\"" : "",
+                    rng_chance(r, 120) ? 1 + (unsigned)rng_below(r, 3) : 0U,
+                    rng_chance(r, 100) ? ",\"stubborn\"" : "",
                     rng_chance(r, 500) ? "true" : "false");
+                if (rng_chance(r, people.ways.interrupt_permille)) {
+                        if (rng_chance(r, 700)) {
+                                t->retries = 1 + (unsigned)rng_below(r, 3);
+                                PUT(",\"on_interrupt\":{\"retry\":%u}", t->retries);
+                        } else {
+                                PUT(",\"on_interrupt\":\"continue\"");
+                        }
+                }
+                PUT("}");
         }
         PUT("]}}");
 #undef PUT

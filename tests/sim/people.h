@@ -51,6 +51,8 @@ struct people_ways {
         unsigned repeat_permille;
         unsigned ttl_permille;
         unsigned if_idle_permille;
+        unsigned reboot_step_permille;
+        unsigned interrupt_permille;
         uint64_t until_usec; /* nothing is asked for later */
 };
 

@@ -103,11 +103,60 @@ static struct node *run_file(struct machine *m, const char *id, const char *name
 }
 
 struct story {
-        unsigned accepted, started[STEPS_MAX + 1], stepped[STEPS_MAX + 1], ended;
-        enum verdict verdicts[STEPS_MAX + 1], verdict;
-        uint64_t sizes[STEPS_MAX + 1];
+        unsigned accepted, ended;
+        enum verdict verdict;
         bool torn;
+        /* of each attempt */
+        unsigned started[SLOTS], stepped[SLOTS];
+        enum verdict verdicts[SLOTS];
+        enum event_interrupt interrupted[SLOTS];
+        uint64_t sizes[SLOTS];
+        bool rebooted[SLOTS]; /* a reboot, that ended under another boot */
+        /* the open step */
+        unsigned open; /* 0: none */
+        bool rebooting;
+        char boot[64]; /* that it began under, or is to reboot */
 };
+
+static unsigned slot_of(unsigned step, unsigned attempt) {
+        if (attempt == 0)
+                attempt = 1;
+        return step == 0 || step > STEPS_MAX || attempt > ATTEMPTS_MAX
+                       ? 0
+                       : 1 + (step - 1) * ATTEMPTS_MAX + attempt - 1;
+}
+
+/* "2", "2.3", "2.out", "2.3.out"; 0: none of these. */
+static unsigned slot_named(const char *name) {
+        char *end;
+        unsigned long step = strtoul(name, &end, 10), attempt = 1;
+
+        if (end == name)
+                return 0;
+        if (*end == '.' && end[1] >= '0' && end[1] <= '9')
+                attempt = strtoul(end + 1, NULL, 10);
+        return slot_of((unsigned)step, (unsigned)attempt);
+}
+
+static const char *slot_file(unsigned slot, char ret[static 24]) {
+        unsigned step = 1 + (slot - 1) / ATTEMPTS_MAX, attempt = 1 + (slot - 1) % ATTEMPTS_MAX;
+
+        if (attempt == 1)
+                snprintf(ret, 24, "%u.out", step);
+        else
+                snprintf(ret, 24, "%u.%u.out", step, attempt);
+        return ret;
+}
+
+static void read_stepped(const struct event *e, unsigned slot, struct story *s) {
+        s->open = 0;
+        s->rebooting = false;
+        s->stepped[slot]++;
+        s->verdicts[slot] = e->verdict;
+        s->interrupted[slot] = e->interrupted;
+        s->sizes[slot] = e->n_streams > 0 ? e->streams[0].size : 0;
+        s->rebooted[slot] = e->boot && s->boot[0] && strcmp(e->boot, s->boot) != 0;
+}
 
 /* What a journal tells. */
 static void read_story(const char *text, size_t len, struct story *ret) {
@@ -117,6 +166,7 @@ static void read_story(const char *text, size_t len, struct story *ret) {
         while (len > 0) {
                 const char *end = memchr(text, '\n', len);
                 struct event e = {0};
+                unsigned slot;
 
                 if (!end || event_read(text, (size_t)(end - text), &arena, &e) != 0) {
                         ret->torn = true;
@@ -124,22 +174,24 @@ static void read_story(const char *text, size_t len, struct story *ret) {
                 }
                 len -= (size_t)(end - text) + 1;
                 text = end + 1;
-                if (e.step > STEPS_MAX)
-                        continue;
+                slot = slot_of(e.step, e.attempt);
                 switch (e.kind) {
                 case EVENT_ACCEPTED:
                         ret->accepted++;
                         break;
                 case EVENT_STARTED:
-                        ret->started[e.step]++;
+                        ret->started[slot]++;
+                        ret->open = slot;
+                        snprintf(ret->boot, sizeof(ret->boot), "%s", e.boot ? e.boot : "");
+                        break;
+                case EVENT_REBOOTING:
+                        ret->rebooting = true;
+                        snprintf(ret->boot, sizeof(ret->boot), "%s", e.boot ? e.boot : "");
                         break;
                 case EVENT_STEPPED:
-                        ret->stepped[e.step]++;
-                        ret->verdicts[e.step] = e.verdict;
-                        ret->sizes[e.step] = e.n_streams > 0 ? e.streams[0].size : 0;
+                        read_stepped(&e, slot, ret);
                         break;
                 case EVENT_CANCEL:
-                case EVENT_REBOOTING:
                         break;
                 case EVENT_ENDED:
                         ret->ended++;
@@ -151,26 +203,33 @@ static void read_story(const char *text, size_t len, struct story *ret) {
 
 /* ---- programs ---- */
 
-static void excuse_open_runs(struct machine *m) {
+/* The machine goes down: what was on is interrupted, unless it is a reboot itself. */
+static void interrupt_open_runs(struct machine *m) {
         for (size_t i = 0; i < truth.n_runs; i++) {
                 struct truth_run *r = &truth.runs[i];
                 struct node *events = run_file(m, r->id, "events");
                 struct story s;
+                char name[24];
 
                 if (!events)
                         continue;
                 read_story((const char *)events->data, events->size, &s);
-                for (size_t k = 0; k <= STEPS_MAX; k++)
-                        if (s.ended == 0 && s.started[k] > 0)
-                                r->excused = true;
-                for (size_t k = 0; k < r->n_launches; k++)
-                        r->streams[r->launches[k].number].cut = true;
+                if (s.ended == 0 && s.open > 0 && !s.rebooting)
+                        r->interruptions++;
+                for (unsigned k = 1; k < SLOTS; k++) {
+                        const struct node *f =
+                                r->streams[k].n > 0 ? run_file(m, r->id, slot_file(k, name)) : NULL;
+
+                        if (r->streams[k].n > 0 &&
+                            (!f || !node_name_safe(f) || file_safe_size(f) < r->streams[k].n))
+                                r->streams[k].cut = true;
+                }
         }
 }
 
 void truth_power_cut(struct machine *m) {
         if (index_of(m) != SIZE_MAX)
-                excuse_open_runs(m);
+                interrupt_open_runs(m);
 }
 
 void truth_rebooted(struct machine *m) {
@@ -182,52 +241,79 @@ void truth_rebooted(struct machine *m) {
                 truth.grants[i].open = false;
 }
 
-void truth_proc_died(struct proc *p) {
-        if (p->part == PART_STEP && p->status >= 128 && p->argc > 1) {
-                const char *slash = strrchr(p->argv[1], '/');
-                struct truth_run *r = slash ? find(slash + 1) : NULL;
+static struct truth_run *run_of_step(const struct proc *step) {
+        const char *slash = step->argc > 2 ? strrchr(step->argv[1], '/') : NULL;
 
-                if (r)
-                        r->excused = true;
+        return slash ? find(slash + 1) : NULL;
+}
+
+void truth_proc_died(struct proc *p) {
+        struct truth_run *r =
+                p->part == PART_STEP && p->status >= 128 && p->machine->on ? run_of_step(p) : NULL;
+
+        if (r)
+                r->excused = true;
+}
+
+/* May this attempt of this step begin, after what the journal says durably? */
+static void check_order(const struct truth_run *r, unsigned number, unsigned attempt,
+                        const struct story *s) {
+        unsigned slot = slot_of(number, attempt);
+
+        if (s->started[slot] == 0)
+                world_wrong("announced", "run %s: step %u runs, and no durable event says so",
+                            r->id, number);
+        if (s->ended > 0 || s->stepped[slot] > 0)
+                world_wrong("once", "run %s: step %u runs after its end", r->id, number);
+        if (attempt > 1 && s->interrupted[slot - 1] != EVENT_INTERRUPT_RETRY)
+                world_wrong("once", "run %s: step %u runs again, and was not interrupted before",
+                            r->id, number);
+        for (unsigned k = 1; k < number; k++) {
+                bool good = false;
+
+                for (unsigned a = 1; a <= ATTEMPTS_MAX; a++) {
+                        unsigned before = slot_of(k, a);
+
+                        good |= s->stepped[before] == 1 &&
+                                (s->verdicts[before] == VERDICT_PASSED ||
+                                 s->interrupted[before] == EVENT_INTERRUPT_CONTINUE);
+                }
+                if (!good)
+                        world_wrong("order", "run %s: step %u runs, and step %u has not passed",
+                                    r->id, number, k);
         }
 }
 
 struct truth_launch *truth_launched(struct proc *step) {
         struct machine *m = step->machine;
         const char *slash = strrchr(step->argv[1], '/');
-        unsigned number = (unsigned)strtoul(step->argv[2], NULL, 10);
+        unsigned slot = slot_named(step->argv[2]);
         struct truth_run *r = truth_run_of(slash ? slash + 1 : step->argv[1]);
         struct node *events = run_file(m, r->id, "events");
         struct truth_launch *l;
         struct story s = {0};
 
         world_count(TALLY_LAUNCHES, 1);
-        if (number > STEPS_MAX || r->n_launches == LAUNCHES_MAX)
+        if (slot == 0 || r->n_launches == LAUNCHES_MAX)
                 abort();
+        l = &r->launches[r->n_launches];
+        *l = (struct truth_launch){.run = r,
+                                   .step = step,
+                                   .number = 1 + (slot - 1) / ATTEMPTS_MAX,
+                                   .attempt = 1 + (slot - 1) % ATTEMPTS_MAX,
+                                   .boot = m->generation,
+                                   .at_usec = world->now};
         if (events)
                 read_story((const char *)events->safe, file_safe_size(events), &s);
-        if (s.started[number] == 0)
-                world_wrong("announced", "run %s: step %u runs, and no durable event says so",
-                            r->id, number);
-        for (unsigned k = 1; k < number; k++)
-                if (s.stepped[k] != 1 || s.verdicts[k] != VERDICT_PASSED)
-                        world_wrong("order", "run %s: step %u runs, and step %u has not passed",
-                                    r->id, number, k);
-        if (s.ended > 0 || s.stepped[number] > 0)
-                world_wrong("once", "run %s: step %u runs after its end", r->id, number);
+        check_order(r, l->number, l->attempt, &s);
         if (r->machine && r->machine != m)
                 world_wrong("once", "run %s runs on two machines", r->id);
         for (size_t i = 0; i < r->n_launches; i++)
-                if (r->launches[i].number == number)
+                if (r->launches[i].number == l->number && r->launches[i].attempt == l->attempt)
                         world_wrong("once", "run %s: step %u is executed a second time", r->id,
-                                    number);
+                                    l->number);
         r->machine = m;
-        l = &r->launches[r->n_launches++];
-        *l = (struct truth_launch){.run = r,
-                                   .step = step,
-                                   .number = number,
-                                   .boot = m->generation,
-                                   .at_usec = world->now};
+        r->n_launches++;
         return l;
 }
 
@@ -243,19 +329,20 @@ void truth_program_ended(struct truth_launch *l, int status) {
 }
 
 void truth_wrote(struct proc *p, const struct node *n, uint64_t at, const void *data, size_t size) {
-        const char *slash = p->argc > 2 ? strrchr(p->argv[1], '/') : NULL;
-        struct truth_run *r = slash ? find(slash + 1) : NULL;
-        unsigned number = p->argc > 2 ? (unsigned)strtoul(p->argv[2], NULL, 10) : 0;
+        struct truth_run *r = run_of_step(p);
+        unsigned slot = r ? slot_named(p->argv[2]) : 0;
         struct truth_stream *t;
 
         (void)n;
-        if (!r || number > STEPS_MAX)
+        if (slot == 0)
                 return;
-        t = &r->streams[number];
+        t = &r->streams[slot];
         if (at != t->n) {
                 if (!t->cut)
-                        world_wrong("bytes", "run %s: %u.out is written at %llu, and has %zu bytes",
-                                    r->id, number, (unsigned long long)at, t->n);
+                        world_wrong("bytes",
+                                    "run %s: the output of step %s is written at %llu, and has %zu "
+                                    "bytes",
+                                    r->id, p->argv[2], (unsigned long long)at, t->n);
                 if (at < t->n)
                         t->n = (size_t)at;
         }
@@ -316,9 +403,9 @@ static bool attribute(const char *at, const char *end, const char *name, char *r
 
 static struct truth_stream *stream_of(const char *run, const char *name) {
         struct truth_run *r = truth_run_of(run);
-        unsigned number = strcmp(name, "events") == 0 ? 0 : (unsigned)strtoul(name, NULL, 10);
+        unsigned slot = slot_named(name);
 
-        return number <= STEPS_MAX ? &r->streams[number] : NULL;
+        return slot > 0 || strcmp(name, "events") == 0 ? &r->streams[slot] : NULL;
 }
 
 static void controller_acks(struct proc *p, const char *at, const char *end) {
@@ -343,6 +430,13 @@ static void controller_acks(struct proc *p, const char *at, const char *end) {
                 t->acked = n;
 }
 
+static bool any_disk_trouble(void) {
+        for (size_t i = 0; i < truth.n_targets; i++)
+                if (truth.disk_trouble[i])
+                        return true;
+        return false;
+}
+
 static void controller_has(const char *at, const char *end) {
         char run[72], name[40], next[24];
         const struct truth_stream *t;
@@ -351,7 +445,8 @@ static void controller_has(const char *at, const char *end) {
         attribute(at, end, "stream", name, sizeof(name));
         attribute(at, end, "next", next, sizeof(next));
         t = stream_of(run, name);
-        if (t && strtoull(next, NULL, 10) < t->acked)
+        /* a target whose disk lost what was synced gives a false sum, and its bytes are fetched anew */
+        if (t && strtoull(next, NULL, 10) < t->acked && !any_disk_trouble())
                 world_wrong("acknowledged",
                             "%s of run %s was acknowledged up to %llu, and now there are %s", name,
                             run, (unsigned long long)t->acked, next);
@@ -363,15 +458,15 @@ static void controller_done(struct proc *p, const char *at, const char *end) {
 
         attribute(at, end, "run", run, sizeof(run));
         r = truth_run_of(run);
-        for (unsigned k = 1; k <= STEPS_MAX; k++) {
+        /* what a target cannot read of its disk it cannot send */
+        for (unsigned k = 1; k < SLOTS && !any_disk_trouble(); k++) {
                 const struct truth_stream *t = &r->streams[k];
-                char name[16];
+                char name[24];
                 struct node *f;
 
                 if (t->n == 0 || t->cut)
                         continue;
-                snprintf(name, sizeof(name), "%u.out", k);
-                f = run_file(p->machine, run, name);
+                f = run_file(p->machine, run, slot_file(k, name));
                 if (!f || file_safe_size(f) < t->n)
                         world_wrong("acknowledged",
                                     "run %s is said to be done, and of %s %llu of %zu bytes are "
@@ -443,9 +538,28 @@ static void target_agrees(struct proc *p, const char *full, const char *at, cons
         truth.grants[i].open = true;
 }
 
+/* Does the journal of a run say, durably, that it reboots the machine now, out of this very boot? */
+static bool reboots_by_plan(struct machine *m) {
+        const struct node *runs = disk_find(m->disk, NULL, "/state/runs");
+
+        for (size_t i = 0; runs && i < runs->now.n; i++) {
+                struct node *events = run_file(m, runs->now.entries[i].name, "events");
+                struct story s;
+
+                if (!events)
+                        continue;
+                read_story((const char *)events->safe, file_safe_size(events), &s);
+                if (s.rebooting && s.ended == 0 && strcmp(s.boot, m->boot) == 0)
+                        return true;
+        }
+        return false;
+}
+
 void truth_reboot_command(struct proc *daemon) {
         size_t i = index_of(daemon->machine);
 
+        if (reboots_by_plan(daemon->machine))
+                return;
         if (!truth.grants[i].open || truth.grants[i].proc != daemon)
                 world_wrong("challenge", "%s reboots, and nothing was granted", daemon->name);
         else if (!truth.grants[i].draining && world->now - truth.grants[i].granted_usec > 11 * SEC)
@@ -498,8 +612,9 @@ void truth_shown_ended(const char *id, const char *verdict) {
         if (!r || strcmp(verdict, "passed") != 0)
                 return;
         for (size_t i = 0; i < r->n_launches; i++) {
-                const struct truth_stream *t = &r->streams[r->launches[i].number];
-                char name[16];
+                unsigned slot = slot_of(r->launches[i].number, r->launches[i].attempt);
+                const struct truth_stream *t = &r->streams[slot];
+                char name[24];
                 struct node *f;
 
                 if (!r->launches[i].ended) {
@@ -507,9 +622,8 @@ void truth_shown_ended(const char *id, const char *verdict) {
                                     id);
                         return;
                 }
-                snprintf(name, sizeof(name), "%u.out", r->launches[i].number);
-                f = run_file(truth.controller, id, name);
-                if (t->n > 0 && (!f || f->size < t->n))
+                f = run_file(truth.controller, id, slot_file(slot, name));
+                if (t->n > 0 && !t->cut && (!f || f->size < t->n))
                         world_wrong("shown",
                                     "run %s is shown as passed, and %s has %zu of %zu bytes here",
                                     id, name, f ? f->size : 0, t->n);
@@ -527,16 +641,17 @@ void truth_shown_bytes(const char *id, const char *stream, uint64_t next) {
 
 /* ---- in the end ---- */
 
-static void check_bytes(struct machine *target, struct truth_run *r, unsigned number,
+static void check_bytes(struct machine *target, struct truth_run *r, unsigned slot,
                         const struct story *s) {
-        const struct truth_stream *t = &r->streams[number];
+        const struct truth_stream *t = &r->streams[slot];
         struct node *here, *there;
-        char name[16];
+        char name[24];
 
-        snprintf(name, sizeof(name), "%u.out", number);
+        slot_file(slot, name);
         here = run_file(truth.controller, r->id, name);
         there = run_file(target, r->id, name);
-        if (here && (here->size > t->n || memcmp(here->data, t->bytes, here->size) != 0))
+        if (here && !(t->cut && truth_disk_was_troubled(target)) &&
+            (here->size > t->n || memcmp(here->data, t->bytes, here->size) != 0))
                 world_wrong("bytes",
                             "%s of run %s: the controller has %zu bytes that are not what "
                             "rota-step wrote (%zu)",
@@ -548,21 +663,20 @@ static void check_bytes(struct machine *target, struct truth_run *r, unsigned nu
         if (there && there->size > 0 && (!here || here->size < there->size))
                 world_wrong("bytes", "%s of run %s: the target has %zu bytes, the controller %zu",
                             name, r->id, there->size, here ? here->size : 0);
-        if (s->stepped[number] > 0 && s->sizes[number] > (here ? here->size : 0))
+        if (s->stepped[slot] > 0 && s->sizes[slot] > (here ? here->size : 0))
                 world_wrong("bytes",
                             "%s of run %s: the step ended with %llu bytes, the controller has %zu",
-                            name, r->id, (unsigned long long)s->sizes[number],
-                            here ? here->size : 0);
+                            name, r->id, (unsigned long long)s->sizes[slot], here ? here->size : 0);
         for (size_t i = 0; i < r->n_launches; i++)
-                if (r->launches[i].number == number && s->verdicts[number] == VERDICT_PASSED &&
-                    r->launches[i].printed != t->n)
+                if (slot_of(r->launches[i].number, r->launches[i].attempt) == slot &&
+                    s->verdicts[slot] == VERDICT_PASSED && r->launches[i].printed != t->n)
                         world_wrong(
                                 "bytes",
                                 "%s of run %s: the program printed %llu bytes, rota-step wrote %zu",
                                 name, r->id, (unsigned long long)r->launches[i].printed, t->n);
 }
 
-static const struct truth_launch *launch_of(const struct truth_run *r, unsigned number) {
+static const struct truth_launch *last_launch(const struct truth_run *r, unsigned number) {
         const struct truth_launch *last = NULL;
 
         for (size_t i = 0; i < r->n_launches; i++)
@@ -571,26 +685,54 @@ static const struct truth_launch *launch_of(const struct truth_run *r, unsigned 
         return last;
 }
 
+/* Could interruptions alone end the run? */
+static bool outlasts(const struct truth_run *r, const struct truth_expectation *e) {
+        for (size_t i = 0; i < e->n_steps; i++)
+                if (!e->steps[i].reboot && e->steps[i].retries < r->interruptions)
+                        return false;
+        return true;
+}
+
 /* Does the verdict say what really happened? */
 static void check_verdict(struct machine *target, struct truth_run *r, const char *verdict,
-                          const struct truth_expectation *e) {
-        bool all = true, failed = false;
+                          const struct story *s, const struct truth_expectation *e) {
+        bool all = true, failed = false, no_reboot = false;
 
         for (unsigned k = 1; k <= e->n_steps; k++) {
-                const struct truth_launch *l = launch_of(r, k);
+                const struct truth_launch *l = last_launch(r, k);
 
-                all &= l && l->ended && l->status == 0;
-                failed |= l && l->ended && WIFEXITED(l->status) && l->status != 0;
+                if (e->steps[k - 1].reboot) {
+                        all &= s->rebooted[slot_of(k, 1)];
+                        failed |= s->verdicts[slot_of(k, 1)] == VERDICT_FAILED;
+                        /* the command failed, or the others took too long */
+                        no_reboot |= s->verdicts[slot_of(k, 1)] == VERDICT_NOT_RUN;
+                } else {
+                        all &= l && l->ended && l->status == 0;
+                        failed |= l && l->ended && WIFEXITED(l->status) && l->status != 0;
+                }
         }
         if (strcmp(verdict, "passed") == 0 && !all)
-                world_wrong("verdict", "run %s passed, and not all of its programs did", r->id);
+                world_wrong("verdict", "run %s passed, and not all of its steps did", r->id);
         else if (strcmp(verdict, "failed") == 0 && !failed)
-                world_wrong("verdict", "run %s failed, and none of its programs did", r->id);
+                world_wrong("verdict", "run %s failed, and none of its steps did", r->id);
         else if (strcmp(verdict, "cancelled") == 0 && !e->cancelled && !e->may_wait_in_vain)
                 world_wrong("verdict", "run %s is cancelled, and nobody asked for that", r->id);
         else if (strcmp(verdict, "not-run") == 0 && !r->excused && !e->may_wait_in_vain &&
-                 !e->cancelled && !truth_disk_was_troubled(target))
+                 !e->cancelled && !no_reboot && outlasts(r, e) && !truth_disk_was_troubled(target))
                 world_wrong("verdict", "run %s was not run, and nothing stood in its way", r->id);
+}
+
+static void check_story(const struct truth_run *r, const struct story *s) {
+        if (s->torn || s->accepted != 1 || s->ended != 1)
+                world_wrong("final", "run %s was accepted %u times and ended %u times%s", r->id,
+                            s->accepted, s->ended, s->torn ? ", and its journal is torn" : "");
+        for (unsigned k = 1; k < SLOTS; k++)
+                if (s->started[k] > 1 || s->stepped[k] != s->started[k])
+                        world_wrong("final",
+                                    "run %s: step %u (attempt %u) was started %u times and ended "
+                                    "%u times",
+                                    r->id, 1 + (k - 1) / ATTEMPTS_MAX, 1 + (k - 1) % ATTEMPTS_MAX,
+                                    s->started[k], s->stepped[k]);
 }
 
 void truth_check_run(struct machine *target, const char *id, const char *verdict,
@@ -609,10 +751,7 @@ void truth_check_run(struct machine *target, const char *id, const char *verdict
         }
         if (text) {
                 read_story(text, len, &s);
-                if (s.torn || s.accepted != 1 || s.ended != 1)
-                        world_wrong("final", "run %s was accepted %u times and ended %u times%s",
-                                    id, s.accepted, s.ended,
-                                    s.torn ? ", and its journal is torn" : "");
+                check_story(r, &s);
                 if (!here || here->size != len || memcmp(here->data, text, len) != 0)
                         world_wrong(
                                 "journal",
@@ -622,9 +761,9 @@ void truth_check_run(struct machine *target, const char *id, const char *verdict
                         world_wrong("final", "run %s: %s for its target, %s for the controller", id,
                                     verdict_name(s.verdict), verdict);
         }
-        for (unsigned k = 1; k <= STEPS_MAX; k++)
+        for (unsigned k = 1; k < SLOTS; k++)
                 check_bytes(target, r, k, &s);
-        check_verdict(target, r, verdict, e);
+        check_verdict(target, r, verdict, &s, e);
 }
 
 bool truth_delivered(struct machine *target, const char *id, const char **ret_why) {

@@ -5,24 +5,27 @@
 #pragma once
 
 #include "proto/base/log.h"
+#include "proto/plan.h"
 #include "tests/sim/proc.h"
 
-#define STEPS_MAX 6
-#define LAUNCHES_MAX 12
+#define STEPS_MAX 5
+#define ATTEMPTS_MAX (PLAN_RETRIES_MAX + 1)
+#define SLOTS (1 + STEPS_MAX * ATTEMPTS_MAX) /* 0: events; then each attempt of each step */
+#define LAUNCHES_MAX (STEPS_MAX * ATTEMPTS_MAX)
 #define RUNS_MAX 64
 #define MACHINES_MAX 8
 
 /* What a step of a plan is to do. */
 struct truth_plan_step {
-        uint64_t bytes;
-        int exit_status;
+        bool reboot;
+        unsigned retries; /* after interruptions; 0: it is not begun again */
 };
 
 struct truth_launch {
         struct truth_run *run;
         struct proc *step;
-        unsigned number; /* of the step */
-        uint64_t boot;   /* of the machine, a generation */
+        unsigned number, attempt; /* of the step */
+        uint64_t boot;            /* of the machine, a generation */
         uint64_t at_usec;
         uint64_t printed;
         bool ended;
@@ -42,11 +45,12 @@ struct truth_run {
         struct machine *machine; /* where programs of it ran */
         struct truth_launch launches[LAUNCHES_MAX];
         size_t n_launches;
-        struct truth_stream streams[STEPS_MAX + 1]; /* 0: events */
+        struct truth_stream streams[SLOTS];
         char *journal; /* as the target had it last, when the run was removed */
         size_t journal_size;
-        bool excused; /* infrastructure failed while it was on */
-        bool done_told;
+        unsigned
+                interruptions; /* the machine went down while a program of it was on, or about to be */
+        bool excused;          /* rota-step was killed */
 };
 
 /* Whoever sets the scene says which machines there are. */
