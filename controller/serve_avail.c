@@ -85,7 +85,7 @@ void avail_answered(struct controller *c, struct target *t, const struct iq_answ
         case IQ_LOST:
                 return;
         }
-        patrol_proven(&c->patrol, now - answer->rtt_usec);
+        patrol_proven(&c->patrol, now - answer->rtt_usec, now);
         judge(c, t);
 }
 
@@ -98,10 +98,11 @@ static void on_pong(void *userdata, const struct iq_answer *answer) {
 }
 
 static void on_server_pong(void *userdata, const struct iq_answer *answer) {
+        uint64_t now = clock_monotonic_usec();
         struct controller *c = userdata;
 
         if (answer->end == IQ_RESULT || answer->end == IQ_ERROR)
-                patrol_proven(&c->patrol, clock_monotonic_usec() - answer->rtt_usec);
+                patrol_proven(&c->patrol, now - answer->rtt_usec, now);
 }
 
 /* It was sent now, and by the machine itself. */

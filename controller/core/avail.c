@@ -88,16 +88,20 @@ static uint64_t after(uint64_t from, uint64_t span) {
         return span > USEC_NEVER - from ? USEC_NEVER : from + span;
 }
 
-uint64_t avail_late_usec(const struct avail *a) {
+uint64_t avail_late_usec(const struct avail *a, const struct avail_link *l) {
         uint64_t usual = a->rtt_usec + 4 * a->rtt_spread_usec;
+
+        /* a server or a network that is busy is slow for all of them */
+        if (usual < 4 * l->slow_usec)
+                usual = 4 * l->slow_usec;
 
         if (usual < AVAIL_LATE_USEC)
                 return AVAIL_LATE_USEC;
         return usual < AVAIL_LATE_MAX_USEC ? usual : AVAIL_LATE_MAX_USEC;
 }
 
-static uint64_t silent_usec(const struct avail *a) {
-        uint64_t late = avail_late_usec(a) + USEC_PER_SEC;
+static uint64_t silent_usec(const struct avail *a, const struct avail_link *l) {
+        uint64_t late = avail_late_usec(a, l) + USEC_PER_SEC;
 
         return late > AVAIL_SILENT_USEC ? late : AVAIL_SILENT_USEC;
 }
@@ -276,9 +280,9 @@ static enum avail_state judge(const struct avail *a, const struct avail_link *l,
                 return a->announced;
         if (a->unanswered >= AVAIL_PROOF_PINGS && proven(l, a->first_usec + AVAIL_PROOF_USEC))
                 return AVAIL_OFFLINE;
-        if (a->unanswered >= 2 && proven(l, a->first_usec + silent_usec(a)))
+        if (a->unanswered >= 2 && proven(l, a->first_usec + silent_usec(a, l)))
                 return AVAIL_SILENT;
-        if (now_usec >= a->first_usec + avail_late_usec(a) && proven(l, a->first_usec + 1))
+        if (now_usec >= a->first_usec + avail_late_usec(a, l) && proven(l, a->first_usec + 1))
                 return AVAIL_SUSPECT;
         /* what was said of it stays until it is refuted */
         return a->state == AVAIL_SILENT || a->state == AVAIL_SUSPECT ? a->state : a->announced;
@@ -302,7 +306,7 @@ bool avail_in_doubt(const struct avail *a) {
 }
 
 /* The moments at which a question to our own server says something, in order. */
-static size_t steps(const struct avail *a, uint64_t ret[static 3]) {
+static size_t steps(const struct avail *a, const struct avail_link *l, uint64_t ret[static 3]) {
         if (a->leave != AVAIL_STAYS)
                 return 0;
         if (!a->present) {
@@ -311,15 +315,15 @@ static size_t steps(const struct avail *a, uint64_t ret[static 3]) {
         }
         if (!a->confirmed || a->unanswered == 0)
                 return 0;
-        ret[0] = a->first_usec + avail_late_usec(a);
-        ret[1] = a->first_usec + silent_usec(a);
+        ret[0] = a->first_usec + avail_late_usec(a, l);
+        ret[1] = a->first_usec + silent_usec(a, l);
         ret[2] = a->first_usec + AVAIL_PROOF_USEC;
         return 3;
 }
 
 bool avail_wants_proof(const struct avail *a, const struct avail_link *l, uint64_t now_usec) {
         uint64_t at[3];
-        size_t n = steps(a, at);
+        size_t n = steps(a, l, at);
 
         for (size_t i = 0; i < n; i++)
                 if (at[i] <= now_usec && !proven(l, at[i]))
@@ -327,9 +331,9 @@ bool avail_wants_proof(const struct avail *a, const struct avail_link *l, uint64
         return false;
 }
 
-uint64_t avail_deadline(const struct avail *a, uint64_t now_usec) {
+uint64_t avail_deadline(const struct avail *a, const struct avail_link *l, uint64_t now_usec) {
         uint64_t at[3], next = USEC_NEVER;
-        size_t n = steps(a, at);
+        size_t n = steps(a, l, at);
 
         for (size_t i = 0; i < n; i++)
                 if (at[i] > now_usec && at[i] < next)
@@ -344,7 +348,8 @@ bool avail_urgent(const struct avail *a) {
                (a->unanswered > 0 || a->announced == AVAIL_BUSY || a->announced == AVAIL_DRAINING);
 }
 
-uint64_t avail_ping_at(const struct avail *a, uint64_t period_usec, uint64_t now_usec) {
+uint64_t avail_ping_at(const struct avail *a, const struct avail_link *l, uint64_t period_usec,
+                       uint64_t now_usec) {
         uint64_t late;
 
         if (!a->present || !a->confirmed)
@@ -352,7 +357,7 @@ uint64_t avail_ping_at(const struct avail *a, uint64_t period_usec, uint64_t now
         if (a->unanswered > 0 && avail_urgent(a)) {
                 late = now_usec > a->first_usec ? now_usec - a->first_usec : 0;
                 if (a->unanswered == 1)
-                        return a->last_usec + avail_late_usec(a);
+                        return a->last_usec + avail_late_usec(a, l);
                 if (late < SUSPECT_PINGS_USEC)
                         return a->last_usec + AVAIL_BUSY_PERIOD_USEC;
                 return a->last_usec +

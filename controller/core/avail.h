@@ -28,10 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AVAIL_LATE_USEC                                                                            \
-        UINT64_C(1500000) /* a ping is late after this, or after what is usual for it */
-#define AVAIL_LATE_MAX_USEC UINT64_C(4000000) /* however slow it usually is */
-#define AVAIL_SILENT_USEC UINT64_C(2500000)   /* or late and a second more */
+/* A ping is late after this, or after what is usual now, but at most: */
+#define AVAIL_LATE_USEC UINT64_C(1500000)
+#define AVAIL_LATE_MAX_USEC UINT64_C(4000000)
+#define AVAIL_SILENT_USEC UINT64_C(2500000) /* or late and a second more */
 #define AVAIL_PROOF_USEC UINT64_C(60000000)
 #define AVAIL_PROOF_PINGS 10
 #define AVAIL_HOLD_USEC UINT64_C(400000)
@@ -77,8 +77,9 @@ enum avail_leave {
 struct avail_link {
         bool online;
         bool mute; /* our own server does not answer */
-        uint64_t
-                proof_usec; /* monotonic: when the latest question was asked that has been answered */
+        /* monotonic: when the latest question was asked that has been answered */
+        uint64_t proof_usec;
+        uint64_t slow_usec; /* how long answers took lately, at worst: of anybody */
 };
 
 struct avail {
@@ -165,9 +166,10 @@ bool avail_judge(struct avail *a, const struct avail_link *l, uint64_t realtime_
 /* Something hangs on whether our server answers a question that is asked now. */
 bool avail_wants_proof(const struct avail *a, const struct avail_link *l, uint64_t now_usec);
 /* When avail_judge() or avail_wants_proof() may say something else though nothing happens; USEC_NEVER. */
-uint64_t avail_deadline(const struct avail *a, uint64_t now_usec);
+uint64_t avail_deadline(const struct avail *a, const struct avail_link *l, uint64_t now_usec);
 /* When to ping it; @period_usec is for who is idle. USEC_NEVER: not at all. */
-uint64_t avail_ping_at(const struct avail *a, uint64_t period_usec, uint64_t now_usec);
+uint64_t avail_ping_at(const struct avail *a, const struct avail_link *l, uint64_t period_usec,
+                       uint64_t now_usec);
 /* Its pings come before those of the idle. */
 bool avail_urgent(const struct avail *a);
 
@@ -178,6 +180,6 @@ uint64_t avail_usual_usec(const struct avail *a);
 /* How long it may be gone until it is expected back; 0: nobody knows. */
 uint64_t avail_expected_usec(const struct avail *a);
 /* How old a ping must be to be late. */
-uint64_t avail_late_usec(const struct avail *a);
+uint64_t avail_late_usec(const struct avail *a, const struct avail_link *l);
 /* Its server session ended a moment ago, and that is not proven yet. */
 bool avail_in_doubt(const struct avail *a);

@@ -290,6 +290,9 @@ bool fleet_gone(struct target *t, const char *full, const char *words, uint64_t 
                 uint64_t now_usec) {
         bool was = t->avail.present;
 
+        /* after a restart a server says so of everybody who is not back yet: fleet_settle() waits for them */
+        if (was && !t->avail.confirmed)
+                return false;
         if ((!was && t->avail.gone != AVAIL_GONE_BOUNCED) ||
             (t->full && full && !same(t->full, full)))
                 return false;

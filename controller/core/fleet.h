@@ -126,7 +126,7 @@ int fleet_remember(struct target *t, const struct fleet_facts *facts, enum avail
                    uint64_t since_usec, uint64_t last_answer_usec, uint64_t realtime_usec,
                    uint64_t now_usec);
 /* Unavailable presence; @words: the reason that came with it, NULL. Returns true when it ended what was known as
- * present. */
+ * present and confirmed. */
 bool fleet_gone(struct target *t, const char *full, const char *words, uint64_t realtime_usec,
                 uint64_t now_usec);
 /* The server has no session of that name: a question to it came back. */

@@ -4,8 +4,9 @@
 
 #include <assert.h>
 
-#define TOKEN USEC_PER_SEC          /* one ping */
-#define TOKENS_MAX (25 * TOKEN)     /* a burst */
+#define TOKEN USEC_PER_SEC      /* one ping */
+#define TOKENS_MAX (25 * TOKEN) /* a burst */
+#define SLOW_HALF_USEC (2 * USEC_PER_SEC)
 #define TOKENS_FOR_IDLE (3 * TOKEN) /* the urgent leave so many */
 
 void patrol_init(struct patrol *p, struct fleet *f, uint64_t seed) {
@@ -47,8 +48,23 @@ void patrol_heard(struct patrol *p, uint64_t now_usec) {
                 patrol_look(p);
 }
 
-void patrol_proven(struct patrol *p, uint64_t asked_usec) {
+/* The worst of late, forgotten by half every two seconds. */
+static void note_delay(struct patrol *p, uint64_t usec, uint64_t now_usec) {
         struct avail_link *l = &p->fleet->link;
+
+        for (; l->slow_usec > 0 && now_usec >= p->slow_at_usec + SLOW_HALF_USEC;
+             p->slow_at_usec += SLOW_HALF_USEC)
+                l->slow_usec /= 2;
+        if (usec < l->slow_usec)
+                return;
+        l->slow_usec = usec;
+        p->slow_at_usec = now_usec;
+}
+
+void patrol_proven(struct patrol *p, uint64_t asked_usec, uint64_t now_usec) {
+        struct avail_link *l = &p->fleet->link;
+
+        note_delay(p, now_usec > asked_usec ? now_usec - asked_usec : 0, now_usec);
 
         if (asked_usec > l->proof_usec)
                 l->proof_usec = asked_usec;
@@ -110,7 +126,7 @@ static bool judge(struct patrol *p, uint64_t realtime_usec, uint64_t now_usec,
                         p->wants_proof = true;
                 if (!avail_urgent(&t->avail) && t->avail.present && t->avail.confirmed)
                         p->n_idle++;
-                sooner(p, avail_deadline(&t->avail, now_usec));
+                sooner(p, avail_deadline(&t->avail, &f->link, now_usec));
                 if (changed) {
                         *ret = (struct patrol_action){.kind = PATROL_TELL, .target = t};
                         return true;
@@ -159,7 +175,7 @@ enum turn {
 
 static enum turn turn(struct patrol *p, const struct target *t, uint64_t reserve,
                       uint64_t now_usec) {
-        uint64_t at = avail_ping_at(&t->avail, p->period_usec, now_usec);
+        uint64_t at = avail_ping_at(&t->avail, &p->fleet->link, p->period_usec, now_usec);
 
         sooner(p, at);
         if (at > now_usec)

@@ -1,8 +1,8 @@
 /*
  * The patrol: whom to ping next, and whose state has changed.
  *
- * Who is in doubt or busy is asked every second, the idle every 4.5 s or, when there are many, 150 of them a second; all
- * together never more than 250 a second. Whatever arrives from a machine counts as its answer, so a busy one is
+ * Who is in doubt or busy is asked every second, the idle every 4.5 s or, when there are many, 200 of them a second; all
+ * together never more than 300 a second. Whatever arrives from a machine counts as its answer, so a busy one is
  * hardly ever asked. Each waits a random part of its period, so that they do not bunch. When a machine is in doubt
  * and nothing proves our own connection, our own server is asked; when that does not answer for 3 s, the
  * connection is mute: nobody is judged, and nobody's state counts as known.
@@ -13,8 +13,8 @@
 
 #include "controller/core/fleet.h"
 
-#define PATROL_RATE 250      /* pings a second */
-#define PATROL_IDLE_RATE 150 /* of these to the idle */
+#define PATROL_RATE 300      /* pings a second */
+#define PATROL_IDLE_RATE 200 /* of these to the idle */
 #define PATROL_PERIOD_USEC UINT64_C(4500000)
 #define PATROL_TICK_USEC UINT64_C(40000)
 #define PATROL_QUIET_USEC UINT64_C(20000000) /* our server is asked when nothing came for so long */
@@ -48,6 +48,7 @@ struct patrol {
         uint64_t asked_usec; /* the first question that it has not answered; 0 */
         uint64_t asked_last_usec;
         uint64_t heard_usec;
+        uint64_t slow_at_usec; /* when fleet.link.slow_usec was last halved, or raised */
         /* the present round */
         enum patrol_pass pass;
         size_t at;
@@ -73,7 +74,7 @@ void patrol_offline(struct patrol *p);
 /* Anything arrived from our server. */
 void patrol_heard(struct patrol *p, uint64_t now_usec);
 /* A question that was asked then has been answered. */
-void patrol_proven(struct patrol *p, uint64_t asked_usec);
+void patrol_proven(struct patrol *p, uint64_t asked_usec, uint64_t now_usec);
 /* Something happened to a machine: look soon. */
 void patrol_look(struct patrol *p);
 /* 1..256 */

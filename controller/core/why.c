@@ -203,11 +203,11 @@ static void its_absence(const struct avail *a, uint64_t realtime_usec, struct bu
         buf_putc(out, '\n');
 }
 
-static void its_pings(const struct avail *a, uint64_t realtime_usec, uint64_t now_usec,
-                      struct buf *out) {
+static void its_pings(const struct avail *a, const struct avail_link *l, uint64_t realtime_usec,
+                      uint64_t now_usec, struct buf *out) {
         if (!a->present || !a->confirmed)
                 return;
-        if (a->unanswered > 0 && now_usec >= a->first_usec + avail_late_usec(a)) {
+        if (a->unanswered > 0 && now_usec >= a->first_usec + avail_late_usec(a, l)) {
                 buf_printf(out, "%u ping%s unanswered since ", a->unanswered,
                            a->unanswered == 1 ? "" : "s");
                 put_time(out, a->first_realtime_usec, realtime_usec);
@@ -284,7 +284,7 @@ int why_evidence(const struct fleet *f, const struct target *t, uint64_t realtim
                 its_absence(a, realtime_usec, out);
         its_duty(t, now_usec, out);
         its_leave(a, realtime_usec, out);
-        its_pings(a, realtime_usec, now_usec, out);
+        its_pings(a, &f->link, realtime_usec, now_usec, out);
         if (a->last_answer_usec > 0) {
                 buf_puts(out, "last heard ");
                 put_span(out, a->last_answer_usec, realtime_usec);

@@ -1,4 +1,5 @@
--- Prosody 0.12 for rota. Copy it to /etc/prosody/prosody.cfg.lua as it is.
+-- Prosody 0.12 for rota. Copy it to /etc/prosody/prosody.cfg.lua as it is, and mod_rota_acks.lua beside it to
+-- /etc/prosody/modules.
 --
 -- What is particular to a place comes from the environment (for the service: a drop-in with
 -- Environment= lines, `systemctl edit prosody`). Without any of it this is a server for
@@ -7,6 +8,7 @@
 --   ROTA_DOMAIN   the domain of the accounts          ROTA_DATA  data folder
 --   ROTA_CERT, ROTA_KEY  certificate chain and key    ROTA_LOG   log file; "console" for stderr
 --   ROTA_LISTEN, ROTA_PORT   address and port for clients
+--   ROTA_MODULES  where mod_rota_acks.lua is
 --   ROTA_SCRATCH  set for a throw-away server: may run as root, keeps its pid file in ROTA_DATA
 --
 -- Every line that differs from the package's default says why.
@@ -27,10 +29,13 @@ pidfile = scratch and data .. "/prosody.pid" or "/run/prosody/prosody.pid";
 -- Only a scratch server, whose files belong to whoever started it, stays root when root starts it.
 run_as_root = scratch;
 
+-- Where mod_rota_acks.lua is looked for beside the package's own modules.
+plugin_paths = { env("ROTA_MODULES", "/etc/prosody/modules") };
 -- The package enables more; these are what targets, controllers and people with an IM client use.
 modules_enabled = {
 	"roster"; "saslauth"; "tls"; "disco"; "posix";
 	"smacks"; -- stream management: a dead session is noticed and its unread messages return to the queue
+	"rota_acks"; -- the file beside this one: a pulled cable shows in seconds
 	"offline"; -- messages to a machine that is switched off
 	"ping"; "time"; "uptime"; "version";
 	"carbons"; "blocklist"; "pep"; "private"; "vcard4"; "vcard_legacy"; -- people's IM clients
@@ -62,9 +67,10 @@ network_settings = {
 	-- Default false, stated because it tempts: true saves a turn of the loop, and a client that dies at the wrong
 	-- moment then leaves Prosody 0.12 spinning for ever.
 	opportunistic_writes = false;
-	-- Default 840 s: after so long without a byte the server asks (<r/>), and smacks_max_ack_delay
-	-- later it knows. This is how a pulled cable shows in seconds.
-	read_timeout = 5;
+	-- Default 840 s: after so long without a byte the server asks for an acknowledgement. Controllers ping more often
+	-- than that; this is for when none runs. Not shorter: who has a stanza under way when this runs out is thrown
+	-- out, however fresh the stanza is.
+	read_timeout = 15;
 	-- Default 180 s: a peer that takes no bytes for so long is dead, and its messages go back to the queue.
 	send_timeout = 5;
 	-- Default 128: after a restart of the server every machine comes back at once.
@@ -76,8 +82,8 @@ smacks_max_queue_size = 5000;
 -- Default 600 s: a session whose connection broke would look present for so long. rota never
 -- resumes a session, so it ends at once and what it had not read is stored again.
 smacks_hibernation_time = 0;
--- Default 30 s: how long an acknowledgement may be missing.
-smacks_max_ack_delay = 2;
+-- Default 30 s: how long an acknowledgement may be missing; then rota_acks ends the session.
+smacks_max_ack_delay = 3;
 
 -- Where other certificates are looked for; a scratch server has none.
 certificates = scratch and data or "certs";

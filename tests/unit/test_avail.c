@@ -385,7 +385,7 @@ static void deadlines_miss_nothing(void **state) {
 
                         take(&a, &link, s);
                         avail_judge(&a, &link, REAL, at);
-                        next = avail_deadline(&a, at);
+                        next = avail_deadline(&a, &link, at);
                         assert_true(next > at);
                         for (uint64_t t = at; t < until && t < at + 100 * USEC_PER_SEC;
                              t += 100000) {
@@ -402,6 +402,8 @@ static void deadlines_miss_nothing(void **state) {
                 }
         }
 }
+
+static const struct avail_link online = {.online = true};
 
 static struct avail online_at(uint64_t now, enum avail_state announced) {
         const struct avail_news news = {.announced = announced, .fresh = true, .part = 128};
@@ -420,22 +422,23 @@ static void pings_the_busy_and_the_doubtful_every_second(void **state) {
 
         (void)state;
         assert_true(avail_urgent(&a));
-        assert_int_equal(avail_ping_at(&a, period, NOW), NOW + s);
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW), NOW + s);
         avail_heard(&a, REAL, NOW + s / 2); /* any traffic counts */
-        assert_int_equal(avail_ping_at(&a, period, NOW), NOW + s / 2 + s);
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW), NOW + s / 2 + s);
         a = online_at(NOW, AVAIL_READY);
         assert_false(avail_urgent(&a));
-        assert_int_equal(avail_ping_at(&a, period, NOW), NOW + period / 2); /* its random part */
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW),
+                         NOW + period / 2); /* its random part */
         avail_pinged(&a, 250, REAL, NOW + s);
         assert_true(avail_urgent(&a));
         /* again when it is late, then every second, then less often */
-        assert_int_equal(avail_ping_at(&a, period, NOW + s), NOW + s + AVAIL_LATE_USEC);
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW + s), NOW + s + AVAIL_LATE_USEC);
         avail_pinged(&a, 250, REAL, NOW + 3 * s);
-        assert_int_equal(avail_ping_at(&a, period, NOW + 3 * s), NOW + 4 * s);
-        assert_int_equal(avail_ping_at(&a, period, NOW + 20 * s), NOW + 8 * s);
-        assert_int_equal(avail_ping_at(&a, period, NOW + 100 * s), NOW + 18 * s);
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW + 3 * s), NOW + 4 * s);
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW + 20 * s), NOW + 8 * s);
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW + 100 * s), NOW + 18 * s);
         avail_heard(&a, REAL, NOW + 200 * s);
-        assert_int_equal(avail_ping_at(&a, period, NOW + 200 * s),
+        assert_int_equal(avail_ping_at(&a, &online, period, NOW + 200 * s),
                          NOW + 200 * s + period / 256 * 250);
 }
 
@@ -444,11 +447,11 @@ static void asks_nobody_who_is_not_there(void **state) {
 
         (void)state;
         avail_unconfirm(&a);
-        assert_int_equal(avail_ping_at(&a, 5000000, NOW), USEC_NEVER);
+        assert_int_equal(avail_ping_at(&a, &online, 5000000, NOW), USEC_NEVER);
         a = online_at(NOW, AVAIL_BUSY);
         avail_gone(&a, NULL, REAL, NOW);
         assert_true(avail_in_doubt(&a));
-        assert_int_equal(avail_ping_at(&a, 5000000, NOW), USEC_NEVER);
+        assert_int_equal(avail_ping_at(&a, &online, 5000000, NOW), USEC_NEVER);
 }
 
 /* A machine under load is not suspected for its usual slowness. */
@@ -458,13 +461,13 @@ static void late_is_what_is_unusual_for_it(void **state) {
         (void)state;
         for (int i = 0; i < 50; i++)
                 avail_ponged(&a, 400, REAL, NOW);
-        assert_int_equal(avail_late_usec(&a), AVAIL_LATE_USEC);
+        assert_int_equal(avail_late_usec(&a, &online), AVAIL_LATE_USEC);
         for (int i = 0; i < 50; i++)
                 avail_ponged(&a, i % 2 ? 900000 : 1500000, REAL, NOW);
-        assert_true(avail_late_usec(&a) > 1800000);
+        assert_true(avail_late_usec(&a, &online) > 1800000);
         for (int i = 0; i < 50; i++)
                 avail_ponged(&a, 9000000, REAL, NOW);
-        assert_int_equal(avail_late_usec(&a), AVAIL_LATE_MAX_USEC);
+        assert_int_equal(avail_late_usec(&a, &online), AVAIL_LATE_MAX_USEC);
 }
 
 static void learns_how_long_its_reboots_take(void **state) {

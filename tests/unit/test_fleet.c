@@ -127,6 +127,8 @@ static void our_own_loss_marks_nobody_offline(void **state) {
         /* the same session of theirs is a new one for us: what was under way is gone */
         assert_int_equal(announce(a, "pc1@lab/t", "s1", "b1", AVAIL_READY, 5), FLEET_NEW_SESSION);
         assert_string_equal(fleet_shown(&f, a), "ready");
+        /* so says a server of everybody who is not back yet */
+        assert_false(fleet_gone(b, NULL, NULL, REAL + 6, NOW + 6));
         assert_true(fleet_awaits(&f));
         fleet_settle(&f, REAL + 9);
         assert_false(fleet_awaits(&f));

@@ -16,6 +16,7 @@ struct world {
         size_t n;
         bool *dead;
         bool server_dead;
+        uint64_t slow;   /* added to each answer of a machine */
         uint64_t *asked; /* unanswered, and when */
         size_t *open;    /* those */
         size_t n_open;
@@ -110,20 +111,20 @@ static void run(struct world *w, uint64_t usec) {
                 if (w->server_asked > 0 && !w->server_dead &&
                     w->now > w->server_asked + USEC_PER_MSEC) {
                         patrol_heard(&w->patrol, w->now);
-                        patrol_proven(&w->patrol, w->server_asked);
+                        patrol_proven(&w->patrol, w->server_asked, w->now);
                         w->server_asked = 0;
                 }
                 for (size_t k = w->n_open; k-- > 0;) {
                         size_t i = w->open[k];
 
                         if (w->dead[i] || w->server_dead ||
-                            w->now < w->asked[i] + 2 * USEC_PER_MSEC)
+                            w->now < w->asked[i] + w->slow + 2 * USEC_PER_MSEC)
                                 continue;
                         w->open[k] = w->open[--w->n_open];
                         patrol_heard(&w->patrol, w->now);
                         avail_ponged(&w->fleet.targets[i]->avail, w->now - w->asked[i], REAL,
                                      w->now);
-                        patrol_proven(&w->patrol, w->asked[i]);
+                        patrol_proven(&w->patrol, w->asked[i], w->now);
                         w->asked[i] = 0;
                         patrol_look(&w->patrol);
                 }
@@ -146,7 +147,7 @@ static size_t count(const struct world *w, enum avail_state s) {
         return n;
 }
 
-/* Detection in 10 s leaves 2.5 s for being late and silent. */
+/* Detection within 10 s leaves 3.5 s for the server to notice. */
 static void a_thousand_idle_ones_are_asked_in_time_and_not_too_often(void **state) {
         (void)state;
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -154,7 +155,7 @@ static void a_thousand_idle_ones_are_asked_in_time_and_not_too_often(void **stat
 
                 world_init(&w, 1000, AVAIL_READY, seed);
                 run(&w, 60 * USEC_PER_SEC);
-                if (w.worst_gap > 7 * USEC_PER_SEC || w.most_in_a_second > PATROL_RATE + 25 ||
+                if (w.worst_gap > 5500 * USEC_PER_MSEC || w.most_in_a_second > PATROL_RATE + 25 ||
                     w.pings > 60 * (PATROL_IDLE_RATE + 20))
                         fail_msg("seed %ju: gap %ju, %zu in a second, %zu in 60 s", (uintmax_t)seed,
                                  (uintmax_t)w.worst_gap, w.most_in_a_second, w.pings);
@@ -192,7 +193,7 @@ static void finds_a_dead_one(void **state) {
                         /* suspect, then silent; the others are not touched */
                         assert_int_equal(state_of(&w, n / 2), AVAIL_SILENT);
                         assert_int_equal(w.told, 2);
-                        assert_true(w.told_at - died < 10 * USEC_PER_SEC);
+                        assert_true(w.told_at - died < 8 * USEC_PER_SEC);
                         run(&w, 49 * USEC_PER_SEC);
                         assert_int_equal(state_of(&w, n / 2), AVAIL_SILENT);
                         run(&w, 25 * USEC_PER_SEC);
@@ -318,6 +319,26 @@ static void proves_a_clean_end(void **state) {
         world_done(&w);
 }
 
+/* A server in a storm of logins answers everybody late: nobody is suspected for that. */
+static void a_slow_server_makes_nobody_suspect(void **state) {
+        struct world w;
+
+        (void)state;
+        world_init(&w, 200, AVAIL_READY, 23);
+        run(&w, 10 * USEC_PER_SEC);
+        w.slow = 700 * USEC_PER_MSEC;
+        run(&w, 5 * USEC_PER_SEC);
+        w.slow = 2500 * USEC_PER_MSEC;
+        run(&w, 30 * USEC_PER_SEC);
+        assert_int_equal(w.told, 0);
+        w.slow = 0;
+        run(&w, 120 * USEC_PER_SEC);
+        w.dead[7] = true;
+        run(&w, 8 * USEC_PER_SEC);
+        assert_int_equal(state_of(&w, 7), AVAIL_SILENT);
+        world_done(&w);
+}
+
 static void parts_are_between_one_and_256(void **state) {
         struct patrol p;
         unsigned least = 999, most = 0;
@@ -346,6 +367,7 @@ int main(void) {
                 cmocka_unit_test(asks_the_server_when_nobody_else_is_there),
                 cmocka_unit_test(rests_while_our_own_connection_is_down),
                 cmocka_unit_test(proves_a_clean_end),
+                cmocka_unit_test(a_slow_server_makes_nobody_suspect),
                 cmocka_unit_test(parts_are_between_one_and_256),
         };
 
