@@ -69,23 +69,23 @@ void avail_answered(struct controller *c, struct target *t, const struct iq_answ
         uint64_t realtime = clock_realtime_usec(), now = clock_monotonic_usec();
 
         switch (answer->end) {
-        case IQ_RESULT:
-                avail_ponged(&t->avail, answer->rtt_usec, realtime, now);
-                break;
         case IQ_ERROR:
                 if (is_bounce(answer)) {
+                        /* after as long as it took the server to notice: that says nothing of our own link */
                         if (fleet_bounced(t, answer->from, realtime, now))
                                 asks_news(c, t, NULL);
-                } else {
-                        /* whoever does not know the ping is alive (XEP-0199 4.2) */
-                        avail_ponged(&t->avail, answer->rtt_usec, realtime, now);
+                        break;
                 }
+                /* whoever does not know the ping is alive (XEP-0199 4.2) */
+                /* fall through */
+        case IQ_RESULT:
+                avail_ponged(&t->avail, answer->rtt_usec, realtime, now);
+                patrol_proven(&c->patrol, now - answer->rtt_usec, now);
                 break;
         case IQ_TIMEOUT:
         case IQ_LOST:
                 return;
         }
-        patrol_proven(&c->patrol, now - answer->rtt_usec, now);
         judge(c, t);
 }
 

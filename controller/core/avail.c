@@ -89,11 +89,8 @@ static uint64_t after(uint64_t from, uint64_t span) {
 }
 
 uint64_t avail_late_usec(const struct avail *a, const struct avail_link *l) {
-        uint64_t usual = a->rtt_usec + 4 * a->rtt_spread_usec;
-
         /* a server or a network that is busy is slow for all of them */
-        if (usual < 4 * l->slow_usec)
-                usual = 4 * l->slow_usec;
+        uint64_t usual = 2 * (a->worst_usec > l->slow_usec ? a->worst_usec : l->slow_usec);
 
         if (usual < AVAIL_LATE_USEC)
                 return AVAIL_LATE_USEC;
@@ -207,17 +204,12 @@ void avail_pinged(struct avail *a, unsigned part, uint64_t realtime_usec, uint64
 }
 
 void avail_ponged(struct avail *a, uint64_t rtt_usec, uint64_t realtime_usec, uint64_t now_usec) {
-        uint64_t off;
-
-        /* as RFC 6298 section 2 does it */
-        if (a->rtt_usec == 0) {
-                a->rtt_usec = rtt_usec > 0 ? rtt_usec : 1;
-                a->rtt_spread_usec = rtt_usec / 2;
-        } else {
-                off = rtt_usec > a->rtt_usec ? rtt_usec - a->rtt_usec : a->rtt_usec - rtt_usec;
-                a->rtt_spread_usec = (3 * a->rtt_spread_usec + off) / 4;
-                a->rtt_usec = (7 * a->rtt_usec + rtt_usec) / 8;
-        }
+        a->worst_usec /= 2;
+        if (a->worst_usec < rtt_usec)
+                a->worst_usec = rtt_usec;
+        /* 0 is no measurement */
+        a->rtt_usec =
+                a->rtt_usec == 0 ? rtt_usec + (rtt_usec == 0) : (7 * a->rtt_usec + rtt_usec) / 8;
         avail_heard(a, realtime_usec, now_usec);
 }
 

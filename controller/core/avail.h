@@ -98,7 +98,7 @@ struct avail {
         /* signs of life */
         uint64_t last_answer_usec; /* realtime: anything that came from it; 0 never */
         uint64_t rtt_usec;         /* smoothed, of pings; 0: none was answered */
-        uint64_t rtt_spread_usec;
+        uint64_t worst_usec;       /* the longest, each one before the last counting half as much */
 
         /* pings since the last of them */
         unsigned unanswered;

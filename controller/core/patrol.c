@@ -55,7 +55,8 @@ static void note_delay(struct patrol *p, uint64_t usec, uint64_t now_usec) {
         for (; l->slow_usec > 0 && now_usec >= p->slow_at_usec + SLOW_HALF_USEC;
              p->slow_at_usec += SLOW_HALF_USEC)
                 l->slow_usec /= 2;
-        if (usec < l->slow_usec)
+        /* who answers later than that had trouble of its own */
+        if (usec < l->slow_usec || usec > AVAIL_LATE_MAX_USEC)
                 return;
         l->slow_usec = usec;
         p->slow_at_usec = now_usec;

@@ -326,9 +326,9 @@ static void a_slow_server_makes_nobody_suspect(void **state) {
         (void)state;
         world_init(&w, 200, AVAIL_READY, 23);
         run(&w, 10 * USEC_PER_SEC);
-        w.slow = 700 * USEC_PER_MSEC;
+        w.slow = 1200 * USEC_PER_MSEC;
         run(&w, 5 * USEC_PER_SEC);
-        w.slow = 2500 * USEC_PER_MSEC;
+        w.slow = 2200 * USEC_PER_MSEC;
         run(&w, 30 * USEC_PER_SEC);
         assert_int_equal(w.told, 0);
         w.slow = 0;
