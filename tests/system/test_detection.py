@@ -9,7 +9,7 @@ import pytest
 from detection import BOUNDS, Detection
 
 pytestmark = pytest.mark.root
-CROWD = 200
+CROWD = 150
 MARGIN = 3  # seconds
 
 
@@ -53,7 +53,7 @@ def test_a_restart_of_the_server_makes_nobody_offline(place, how):
 
 
 def test_busy_processors_make_nobody_offline(place):
-    result = place.soak(15)
+    result = place.soak(10)
     print(result)
     assert not {"offline", "silent", "overdue"} & set(result["wrong"]), result
     assert result["states"] == {"ready": CROWD + 5}
