@@ -80,6 +80,43 @@ static void man_verb(struct buf *out, const struct verb *v) {
         }
 }
 
+static const char plans[] =
+        ".SH PLANS\n"
+        "\\fBrota run\\fR \\fISELECTOR\\fR \\fB\\-\\-plan\\fR \\fIFILE\\fR carries out the steps "
+        "of a file in "
+        "their order. It is JSON with comments:\n"
+        ".PP\n.nf\n"
+        "{ \"name\": \"two boots\",\n"
+        "  \"steps\": [\n"
+        "    { \"diag\": \"memory\", \"params\": { \"size\": \"64M\" }, \"timeout\": \"2h\" },\n"
+        "    { \"reboot\": true },\n"
+        "    { \"exec\": [\"dmesg\"], \"silence\": \"1m\", \"on_interrupt\": { \"retry\": 2 } },\n"
+        "    { \"reboot\": { \"mode\": \"force\", \"within\": \"15m\" } } ] }\n"
+        ".fi\n"
+        ".TP\ndiag, params\nA diagnostic of the catalogue.\n"
+        ".TP\nexec\nA program and its arguments; \"pty\": false gives it a pipe instead of a "
+        "terminal.\n"
+        ".TP\ntimeout, silence\nEnd the step when it takes longer, or prints nothing for so long.\n"
+        ".TP\nreboot\nReboots the machine, and is passed when it is back under another boot id. "
+        "The "
+        "role reboot is needed. With mode graceful, the default, it waits until no step of another "
+        "run is on; force interrupts those. While it waits or is done, no other step begins. "
+        "What is not done within its time (10 minutes) while the machine stays up is failed, or "
+        "not-run when the reboot could not be ordered. A machine that does not come back leaves "
+        "the run open: \\fBrota show\\fR says since when. The target goes on by itself: no "
+        "controller is needed.\n"
+        ".TP\non_interrupt\nWhat follows when a reboot that no step of this run ordered ends a "
+        "diag "
+        "or an exec, which is not\\-run then. fail, the default, ends the run. continue goes on "
+        "with "
+        "the next step; the run is not passed any more. retry, or { \"retry\": N } with N up to 5, "
+        "begins the step again, at most so many times. Each attempt keeps its output: 3.out, then "
+        "3.2.out. After five such reboots in a row without a step that ended by itself the next "
+        "one ends the run as a boot loop.\n"
+        ".TP\ndisk_budget, over_budget\nOf the whole plan: how much its steps may print; see "
+        "rota\\-target(8).\n"
+        ".TP\nname\nWhat the run is called; else as its first step.\n";
+
 int manual_page(struct buf *out) {
         static const enum status statuses[] = {
                 STATUS_PASSED,  STATUS_FAILED, STATUS_USAGE,   STATUS_INFRA,     STATUS_DENIED,
@@ -102,6 +139,7 @@ int manual_page(struct buf *out) {
                 man_verb(out, *v);
         buf_puts(out, ".SH OPTIONS OF EVERY VERB\n");
         man_options(out, verb_common_options);
+        buf_puts(out, plans);
         buf_puts(out,
                  ".SH EXIT STATUS\n"
                  "Of several targets the worst decides, in the order 3, 4, 2, 5, 6, 7, 8, 1, 0.\n");

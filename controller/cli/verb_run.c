@@ -210,6 +210,7 @@ const struct verb verb_run = {
                 "on, and \"rota watch\" finds it again.\n"
                 "What it prints is bounded by the target's disk budget, or a smaller one given "
                 "here; rota-target(8) says what happens beyond it.\n"
+                "A plan is a file of steps, of which some may be reboots; rota(1) describes it.\n"
                 "A free command needs the role admin on the target. There is no shell: each word "
                 "is one argument.",
         .options = run_options,

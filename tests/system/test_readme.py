@@ -50,7 +50,8 @@ def test_every_command(scratch):
                  "usr/lib/systemd/system/rota-step@.service",
                  "usr/lib/systemd/user/rota-controller.service", "usr/lib/sysusers.d/rota.conf",
                  "usr/lib/tmpfiles.d/rota.conf", "usr/share/polkit-1/rules.d/50-rota.rules",
-                 "usr/share/rota/diagnostics", "usr/share/rota/config/target.json"]:
+                 "usr/share/rota/diagnostics", "usr/share/rota/plans/two-boots.json",
+                 "usr/share/rota/config/target.json"]:
         assert os.path.exists(f"{root}/{path}"), path
     unit = open(f"{root}/usr/lib/systemd/system/rota-target.service", encoding="utf-8").read()
     assert "ExecStart=/usr/bin/rota-target " in unit

@@ -292,6 +292,55 @@ static void notes_say_why_it_waits(void **state) {
                   "asked to cancel; pc1 is offline since 23:00:00 and is told when it returns");
 }
 
+static void notes_say_that_it_reboots(void **state) {
+        struct fixture *f = *state;
+        CLEANUP(fleet_done) struct fleet fleet = {0};
+        CLEANUP(buf_done) struct buf out = {0};
+        struct fleet_facts facts = {.state = AVAIL_BUSY,
+                                    .sid = "s1",
+                                    .boot = "b1",
+                                    .run = "r1",
+                                    .run_step = 2,
+                                    .run_of = 3};
+        struct event e = {.kind = EVENT_STARTED, .step = 2, .of = 3, .exit_status = -1};
+        struct target *t;
+
+        assert_int_equal(fleet_add(&fleet, "pc1@lab", &t), 0);
+        fleet_announced(t, "pc1@lab/t", &facts, 1, REAL, NOW);
+        event(f->r, EVENT_ACCEPTED);
+        assert_int_equal(run_event(f->r, &e), 0);
+        run_note(f->r, t, true, REAL, &out);
+        check_buf(&out, "");
+        e.kind = EVENT_REBOOTING;
+        assert_int_equal(run_event(f->r, &e), 0);
+        run_note(f->r, t, true, REAL, &out);
+        check_buf(&out, "rebooting, step 2 of 3");
+
+        facts.state = AVAIL_REBOOTING;
+        fleet_announced(t, "pc1@lab/t", &facts, 1, REAL, NOW);
+        fleet_gone(t, "pc1@lab/t", NULL, REAL, NOW);
+        buf_clear(&out);
+        run_note(f->r, t, true, REAL, &out);
+        assert_true(strncmp(out.data, "rebooting, step 2 of 3; pc1 is rebooting", 40) == 0);
+        assert_non_null(strstr(out.data, "; the run goes on when it returns"));
+
+        /* the journal of a step before it waits for output: presence is newer */
+        f->r->fold.step = 1;
+        f->r->fold.rebooting = false;
+        buf_clear(&out);
+        run_note(f->r, t, true, REAL, &out);
+        assert_true(strncmp(out.data, "rebooting, step 2 of 3;", 23) == 0);
+
+        facts = (struct fleet_facts){.state = AVAIL_BUSY, .sid = "s2", .boot = "b2", .run = "r1"};
+        fleet_announced(t, "pc1@lab/t", &facts, 1, REAL, NOW);
+        e = (struct event){
+                .kind = EVENT_STARTED, .step = 3, .attempt = 2, .of = 3, .exit_status = -1};
+        assert_int_equal(run_event(f->r, &e), 0);
+        buf_clear(&out);
+        run_note(f->r, t, true, REAL, &out);
+        check_buf(&out, "a reboot interrupted it, step 3 of 3, attempt 2");
+}
+
 static int starved(void *userdata) {
         CLEANUP(jobs_done) struct jobs j = {0};
         struct run_stream *s;
@@ -329,6 +378,7 @@ int main(void) {
                 T(streams_are_bounded),
                 T(a_hostile_stream_name_is_not_taken),
                 T(notes_say_why_it_waits),
+                T(notes_say_that_it_reboots),
                 T(survives_without_memory),
         };
 
