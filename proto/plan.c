@@ -1,6 +1,7 @@
 #include "proto/plan.h"
 
 #include "proto/base/clock.h"
+#include "proto/units.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -13,6 +14,7 @@
 #define ARG_MAX_LEN 32768
 #define TITLE_MAX 160
 #define WITHIN_MAX_USEC (24 * USEC_PER_HOUR)
+#define RETURN_MAX_USEC (366 * 24 * USEC_PER_HOUR)
 
 static const char *const mode_names[] = {"graceful", "force", NULL};
 static const char *const interrupt_names[] = {
@@ -199,6 +201,27 @@ static int read_reboot(const struct json_at *step, const struct json_at *reboot,
         return r;
 }
 
+/* "3d" */
+static int read_return(const struct json_at *step, const struct json_at *within,
+                       struct plan_step *s) {
+        static const char *const foreign[] = {"params", "timeout",      "silence",
+                                              "pty",    "on_interrupt", NULL};
+        struct json_at at;
+        int r;
+
+        s->kind = PLAN_RETURN;
+        for (size_t i = 0; foreign[i]; i++)
+                if (json_get(step, foreign[i], &at) == 0)
+                        return json_fail(&at,
+                                         "%s goes with a diag or an exec; expect_return is a time "
+                                         "alone, such as { \"expect_return\": \"3d\" }",
+                                         foreign[i]);
+        r = json_duration(within, &s->within_usec);
+        if (r == 0 && (s->within_usec < USEC_PER_SEC || s->within_usec > RETURN_MAX_USEC))
+                return json_fail(within, "a machine is expected back within 1s to 366d");
+        return r;
+}
+
 /* "fail", "continue", "retry", or { "retry": 3 }. */
 static int read_interrupt(const struct json_at *at, struct plan_step *s) {
         static const char *const known[] = {"retry", NULL};
@@ -258,9 +281,10 @@ static int read_process(const struct json_at *at, struct plan_step *s) {
 }
 
 static int read_step(const struct json_at *at, struct arena *a, struct plan_step *s) {
-        static const char *const known[] = {"diag", "params",       "exec",   "timeout", "silence",
-                                            "pty",  "on_interrupt", "reboot", NULL};
-        static const char *const kinds[] = {"diag", "exec", "reboot"};
+        static const char *const known[] = {"diag",          "params", "exec",         "timeout",
+                                            "silence",       "pty",    "on_interrupt", "reboot",
+                                            "expect_return", NULL};
+        static const char *const kinds[] = {"diag", "exec", "reboot", "expect_return"};
         struct json_at what = {0}, other;
         size_t kind = ARRAY_SIZE(kinds);
         int r;
@@ -274,17 +298,20 @@ static int read_step(const struct json_at *at, struct arena *a, struct plan_step
                         continue;
                 if (kind < ARRAY_SIZE(kinds))
                         return json_fail(at,
-                                         "a step has one of diag, exec, reboot; this one has "
-                                         "both %s and %s",
+                                         "a step has one of diag, exec, reboot, "
+                                         "expect_return; this one has both %s and %s",
                                          kinds[kind], kinds[i]);
                 kind = i;
                 what = other;
         }
         if (kind == ARRAY_SIZE(kinds))
-                return json_fail(at,
-                                 "a step has one of diag, exec, reboot; this one has none of them");
+                return json_fail(
+                        at, "a step has one of diag, exec, reboot, expect_return; this one has "
+                            "none of them");
         if (kind == 2)
                 return read_reboot(at, &what, s);
+        if (kind == 3)
+                return read_return(at, &what, s);
         r = kind == 0 ? read_diag(at, &what, a, s) : read_exec(at, &what, a, s);
         return r == 0 ? read_process(at, s) : r;
 }
@@ -335,6 +362,9 @@ static int name_by_step(const struct plan_step *s, struct arena *a, const char *
                 break;
         case PLAN_REBOOT:
                 name = "reboot";
+                break;
+        case PLAN_RETURN:
+                name = "away";
                 break;
         }
         assert(name);
@@ -466,6 +496,9 @@ static void put_step(struct json_writer *w, const struct plan_step *s) {
         case PLAN_REBOOT:
                 put_reboot(w, s);
                 break;
+        case PLAN_RETURN:
+                put_duration(w, "expect_return", s->within_usec);
+                break;
         }
         put_duration(w, "timeout", s->timeout_usec);
         put_duration(w, "silence", s->silence_usec);
@@ -514,6 +547,10 @@ int plan_step_title(const struct plan_step *s, struct buf *out) {
                 title_word(out, s->diag);
         if (s->kind == PLAN_REBOOT)
                 buf_puts(out, s->force ? "reboot (force)" : "reboot");
+        if (s->kind == PLAN_RETURN) {
+                buf_puts(out, "away, back within ");
+                units_print_duration(out, s->within_usec);
+        }
         for (size_t i = 0; i < s->n_params && out->len - from <= TITLE_MAX; i++) {
                 buf_putc(out, ' ');
                 title_word(out, s->params[i].name);

@@ -6,19 +6,24 @@
  *                { "reboot": true },
  *                { "exec": ["head", "-c", "1", "/dev/urandom"], "pty": false, "silence": "10m",
  *                  "on_interrupt": { "retry": 3 } },
- *                { "reboot": { "mode": "force", "within": "5m" } } ] }
+ *                { "reboot": { "mode": "force", "within": "5m" } },
+ *                { "expect_return": "3d" } ] }
  *
  * "disk_budget": "1G" bounds what the steps print, all of them together, on the target's disk; beyond it
  * "over_budget" is "block" (the program waits until there is room or something ends it) or "head+tail" (the first
  * part and the last are kept). The target has a bound of its own; the smaller one counts.
  *
- * Every step has exactly one of `diag`, `exec`, `reboot`. All strings are limited; unknown keys are errors.
+ * Every step has exactly one of `diag`, `exec`, `reboot`, `expect_return`. All strings are limited; unknown keys are errors.
  *
  * A reboot passes when the machine is back under another boot id. `graceful` waits until no step of another run is
  * on, `force` interrupts those. `within` bounds all of it as long as the machine stays up: the
  * wait for the others, the order, and going down. `on_interrupt` says what follows when a reboot that was not this
  * run's own ends a step: `fail` ends the run, `continue` goes on with the next step, `retry` begins the step
  * again, at most so many times.
+ *
+ * `expect_return` is for what no program can do from within: its own firmware's diagnostics, another system, a hand
+ * at the plug. The machine says that it is away, somebody makes it leave, and the step passes when it is back under
+ * another boot id; its time counts as long as the machine stays up, and is what it promises for the rest.
  *
  * Pure: shape only. Whether a diagnostic exists and its parameters fit is the catalogue's to say.
  */
@@ -39,6 +44,7 @@ enum plan_step_kind {
         PLAN_DIAG,
         PLAN_EXEC,
         PLAN_REBOOT,
+        PLAN_RETURN, /* expect_return */
 };
 
 /* What follows when a reboot from outside ends the step. */
@@ -68,7 +74,7 @@ struct plan_step {
         enum plan_interrupt on_interrupt;
         unsigned retries;     /* PLAN_INTERRUPT_RETRY: 1 to PLAN_RETRIES_MAX */
         bool force;           /* PLAN_REBOOT */
-        uint64_t within_usec; /* PLAN_REBOOT; never 0 */
+        uint64_t within_usec; /* PLAN_REBOOT, PLAN_RETURN; never 0 */
 };
 
 struct plan {

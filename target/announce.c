@@ -30,6 +30,10 @@ static enum presence_state state_of(const struct target *t) {
         case GOING_NOT:
                 break;
         }
+        /* a step that waits for the machine to leave is no work */
+        if (t->duty.standing.away.on && runq_count_on(t->runq) == 1 &&
+            runq_at_leave(runq_on(t->runq)))
+                return PRESENCE_AWAY;
         if (runq_count_on(t->runq) > 0)
                 return PRESENCE_BUSY;
         if (t->duty.standing.away.on)

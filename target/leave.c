@@ -31,6 +31,39 @@ static void fill(const struct target *t, struct away_state *ret) {
         ret->since = realtime > n->since_usec ? (realtime - n->since_usec) / USEC_PER_SEC : 0;
 }
 
+int leave_for(struct target *t, const struct runq_run *run) {
+        struct standing s = t->duty.standing;
+        int r;
+
+        if (s.away.on && strcmp(s.away_boot, t->boot) == 0)
+                return 0; /* said before we were started anew */
+        s.away = (struct standing_note){.on = true, .since_usec = clock_realtime_usec()};
+        s.away_until_usec = s.away.since_usec + run->steps[run->step - 1].within_usec;
+        snprintf(s.away.who, sizeof(s.away.who), "%s", run->owner);
+        snprintf(s.away.by, sizeof(s.away.by), "%s", run->by ? run->by : "");
+        snprintf(s.away.reason, sizeof(s.away.reason), "step %u of %s", run->step, run->name);
+        snprintf(s.away_boot, sizeof(s.away_boot), "%s", t->boot);
+        r = duty_change(t, &s,
+                        &(struct audit_entry){.what = "away",
+                                              .who = run->owner,
+                                              .by = run->by,
+                                              .about = run->id,
+                                              .text = s.away.reason});
+        if (r == 0)
+                duty_in_force(t);
+        return r;
+}
+
+void leave_ends(struct target *t) {
+        struct standing s = t->duty.standing;
+
+        if (!s.away.on)
+                return;
+        s.away = (struct standing_note){0};
+        if (duty_change(t, &s, &(struct audit_entry){.what = "back"}) == 0)
+                duty_in_force(t);
+}
+
 static int serve_leave(void *userdata, const struct ext_request *rq, const struct away_leave *m,
                        struct away_state *ret, struct stanza_error *ret_error) {
         struct target *t = userdata;

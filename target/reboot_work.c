@@ -20,6 +20,11 @@ void work_reboot(struct work *w, unsigned step) {
         struct target *t = w->target;
 
         (void)step;
+        if (runq_at_leave(w->run)) {
+                if (leave_for(t, w->run) < 0)
+                        runq_record_failed(t->runq, w->run, target_now());
+                return;
+        }
         /* Somebody else's reboot would do as well; should it come to nothing, ours is next. */
         if (going_for(t, w->run, w->run->steps[w->run->step - 1].force) < 0)
                 runq_record_failed(t->runq, w->run, target_now());
@@ -27,7 +32,7 @@ void work_reboot(struct work *w, unsigned step) {
 
 void work_reboot_kill(struct work *w, unsigned step) {
         (void)step;
-        if (going_stop(w->target, w->run))
+        if (runq_at_leave(w->run) || going_stop(w->target, w->run))
                 over(w->target, w->run, VERDICT_CANCELLED, NULL);
 }
 

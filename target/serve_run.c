@@ -46,6 +46,7 @@ static enum role role_for(enum plan_step_kind kind) {
         case PLAN_EXEC:
                 return ROLE_ADMIN;
         case PLAN_REBOOT:
+        case PLAN_RETURN:
                 return ROLE_REBOOT;
         }
         return ROLE_ADMIN;
@@ -59,6 +60,8 @@ static const char *step_words(const struct plan_step *s) {
                 return "a free command";
         case PLAN_REBOOT:
                 return "a reboot";
+        case PLAN_RETURN:
+                return "to leave";
         }
         return "";
 }

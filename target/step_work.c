@@ -519,6 +519,7 @@ static int make_spec(struct work *w, struct arena *a, const char *path, struct b
                 spec.argv = s->argv;
                 break;
         case PLAN_REBOOT:
+        case PLAN_RETURN:
                 *ret_why = "a reboot is no program";
                 return SPEC_NOT_RUN;
         }

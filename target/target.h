@@ -194,6 +194,10 @@ void duty_run_ended(struct target *t, const struct runq_run *run, enum verdict v
 
 /* leave.c: seconds that are left of the promise to be back. */
 uint64_t leave_left(const struct target *t);
+/* For a step of @run that waits until somebody has made the machine leave. Returns 0 or -errno. */
+int leave_for(struct target *t, const struct runq_run *run);
+/* Such a step is over. */
+void leave_ends(struct target *t);
 
 /* reserve.c: the lease. */
 void reserve_pump(struct target *t, uint64_t now_usec);

@@ -177,6 +177,9 @@ static void record(struct target *t, struct runq_action *a) {
         w->events_size += lines.len;
         for (size_t i = 0; i < a->n_events; i++)
                 log_event(a->run, &a->events[i]);
+        for (size_t i = 0; i < a->n_events; i++)
+                if (a->events[i].kind == EVENT_STEPPED && runq_at_leave(a->run))
+                        leave_ends(t);
         runq_recorded(t->runq, a->run, a->events, a->n_events);
         peers_grew(t, a->run, "events", w->events_size);
         t->announce.due = true;
@@ -296,7 +299,8 @@ int work_steps(const struct plan *plan, struct arena *a, const struct runq_step 
                 const struct plan_step *s = &plan->steps[i];
 
                 steps[i] = (struct runq_step){
-                        .reboot = s->kind == PLAN_REBOOT,
+                        .reboot = s->kind == PLAN_REBOOT || s->kind == PLAN_RETURN,
+                        .leaves = s->kind == PLAN_RETURN,
                         .force = s->force,
                         .within_usec = s->within_usec,
                         .on_interrupt = s->on_interrupt,

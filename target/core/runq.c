@@ -126,6 +126,10 @@ static const struct runq_step *step_at(const struct runq_run *run) {
         return &run->steps[run->step - 1];
 }
 
+bool runq_at_leave(const struct runq_run *run) {
+        return step_at(run)->leaves;
+}
+
 bool runq_at_reboot(const struct runq_run *run) {
         return step_at(run)->reboot;
 }
@@ -608,16 +612,21 @@ static bool reboot_ends(struct runq *q, struct runq_run *run, enum verdict verdi
         return true;
 }
 
+static const char *still_up(const struct runq_run *run) {
+        return step_at(run)->leaves
+                       ? "it was to leave, and is still up under the same boot id at the "
+                         "end of its time"
+                       : "the reboot was ordered, and the machine is still up under the "
+                         "same boot id at the end of its time";
+}
+
 static bool next_draining(struct runq *q, struct runq_run *run, uint64_t now_usec,
                           struct runq_action *a) {
         if (run->cancel_asked)
                 return reboot_ends(q, run, VERDICT_CANCELLED, NULL, a);
         if (now_usec >= run->within_usec)
                 return run->fold.rebooting
-                               ? reboot_ends(q, run, VERDICT_FAILED,
-                                             "the reboot was ordered, and the machine is still up "
-                                             "under the same boot id at the end of its time",
-                                             a)
+                               ? reboot_ends(q, run, VERDICT_FAILED, still_up(run), a)
                                : reboot_ends(q, run, VERDICT_NOT_RUN,
                                              "steps of other runs did not end within the time of "
                                              "the reboot",
@@ -634,10 +643,7 @@ static bool next_draining(struct runq *q, struct runq_run *run, uint64_t now_use
 static bool next_rebooting(struct runq *q, struct runq_run *run, uint64_t now_usec,
                            struct runq_action *a) {
         if (now_usec >= run->within_usec)
-                return reboot_ends(q, run, VERDICT_FAILED,
-                                   "the reboot was ordered, and the machine is still up under the "
-                                   "same boot id at the end of its time",
-                                   a);
+                return reboot_ends(q, run, VERDICT_FAILED, still_up(run), a);
         if (run->cancel_asked && !run->killed) {
                 run->killed = true;
                 a->what = RUNQ_KILL;

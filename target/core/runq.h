@@ -46,6 +46,7 @@ struct runq_limits {
 /* What the queue must know of a step. */
 struct runq_step {
         bool reboot;
+        bool leaves;                      /* a reboot that somebody else does: expect_return */
         bool force;                       /* a reboot that does not wait for others */
         uint64_t within_usec;             /* a reboot */
         enum plan_interrupt on_interrupt; /* all others */
@@ -146,7 +147,7 @@ enum runq_do {
         RUNQ_SPAWN, /* start `step`; then runq_spawned(), runq_exited() or runq_unstarted() */
         RUNQ_ADOPT, /* find out about `step`; then the same */
         RUNQ_KILL, /* ask `step` to end; its exit follows, unless it is a reboot that cannot be stopped; or runq_record_failed() */
-        RUNQ_REBOOT, /* reboot; then runq_exited() when that failed, runq_record_failed() to be asked again later */
+        RUNQ_REBOOT, /* reboot, or be away until somebody does; then runq_exited() when that failed, runq_record_failed() to be asked again later */
         RUNQ_RETIRE, /* remove it, leave a tombstone; then runq_retired() */
 };
 
@@ -222,3 +223,5 @@ unsigned runq_count_on(const struct runq *q);
 unsigned runq_count_waiting(const struct runq *q);
 /* Is the step at hand a reboot? */
 bool runq_at_reboot(const struct runq_run *run);
+/* Is it one that somebody else does (expect_return)? */
+bool runq_at_leave(const struct runq_run *run);

@@ -1,4 +1,6 @@
 """rota reserve, extend, release, who, quarantine, heal, away, back: as people use them."""
+import json
+
 import pytest
 
 from lab import Lab, wait_for
@@ -203,3 +205,56 @@ def test_overdue(place):
     place.wait_state("pc1", "overdue", deadline=30)
     place.pc("pc1").on()
     place.wait_ready("pc1")
+
+
+def plan(place, name, *steps):
+    path = place.path / f"{name}.json"
+    path.write_text(json.dumps({"name": name, "steps": list(steps)}))
+    result = place.rota("run", "-d", "pc1", "--plan", path)
+    assert result.code == 0, result
+    return result.out.split()[1]
+
+
+def test_expect_return_is_a_step(place):
+    """A plan waits for a hand at the plug: away, never offline, and then it goes on at the next step."""
+    run = plan(place, "bios", {"exec": ["echo", "before"]}, {"expect_return": "2h"},
+               {"exec": ["echo", "after"]})
+    row = place.wait_state("pc1", "away")
+    assert row["away"]["reason"] == "step 2 of bios"
+    place.pc("pc1").kill_target()                    # a restart is no return
+    place.pc("pc1").off()
+    wait_for(lambda: not place.ls()["pc1"]["online"], 20)
+    assert place.ls()["pc1"]["state"] == "away"
+    place.pc("pc1").on()
+    done = place.wait_run(run)
+    assert done["verdict"] == "passed"
+    assert [s["verdict"] for s in done["steps"]] == ["passed"] * 3
+    assert output(place, run) == b"before\nafter\n"
+    place.wait_ready("pc1")
+
+
+def test_expect_return_of_who_never_left(place):
+    run = plan(place, "stays", {"expect_return": "2s"}, {"exec": ["true"]})
+    done = place.wait_run(run)
+    assert done["verdict"] == "failed" and "still up" in done["cause"]
+    place.wait_ready("pc1")
+
+
+def test_expect_return_cancelled(place):
+    run = plan(place, "cancelled", {"expect_return": "2h"})
+    place.wait_state("pc1", "away")
+    assert place.rota("cancel", run).code == 0
+    assert place.wait_run(run)["verdict"] == "cancelled"
+    place.wait_ready("pc1")
+
+
+@pytest.mark.parametrize("step, why", [
+    ({"expect_return": "0s"}, "within 1s to 366d"),
+    ({"expect_return": "2h", "timeout": "1s"}, "timeout goes with a diag or an exec"),
+    ({"expect_return": True}, "expected a duration"),
+])
+def test_expect_return_misspelt(place, step, why):
+    path = place.path / "wrong.json"
+    path.write_text(json.dumps({"steps": [step]}))
+    result = place.rota("run", "pc1", "--plan", path)
+    assert result.code == 2 and why in result.err, result
