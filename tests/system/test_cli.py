@@ -15,8 +15,9 @@ from promises import Gate, submit
 
 PRESENCE = "urn:rota:presence:1"
 
-VERBS = ["ls", "why", "run", "runs", "show", "accept", "watch", "log", "cancel", "ping", "reboot",
-         "diag", "doctor", "trace", "help", "version"]
+VERBS = ["ls", "why", "run", "runs", "show", "watch", "follow", "log", "cancel", "ping", "reboot",
+         "reserve", "extend", "release", "who", "quarantine", "heal", "away", "back", "diag",
+         "accept", "doctor", "trace", "help", "version"]
 
 
 @pytest.fixture(scope="module")
