@@ -14,6 +14,10 @@
 
 #define PING_TIMEOUT_USEC (5 * USEC_PER_SEC)
 #define PING_TIMEOUT_MAX (300 * USEC_PER_SEC)
+/* A thousand at once would queue at the server, and each would measure that queue. So many are under way, and when none
+ * comes back for a moment, as many again. */
+#define PING_WINDOW 64
+#define PING_PAUSE_USEC (25 * USEC_PER_MSEC)
 
 /* ---- all asks ---- */
 
@@ -59,6 +63,9 @@ struct ping_ask {
         struct ask ask; /* first */
         uint64_t timeout_usec;
         size_t waiting;
+        size_t next;        /* result to ask for */
+        size_t room;        /* so many may be asked now */
+        uint64_t more_usec; /* when there is room again */
         size_t n_results;
         struct ping_result results[];
 };
@@ -110,7 +117,26 @@ static void ping_end(struct list *ask) {
         ping_free(p);
 }
 
-static const struct ask_ops ping_ask_ops = {.end = ping_end};
+static void ask_more(struct ping_ask *p);
+
+static uint64_t ping_tick(struct list *ask, uint64_t now_usec) {
+        struct ping_ask *p = (struct ping_ask *)ask;
+
+        if (p->next == p->n_results)
+                return USEC_NEVER;
+        if (now_usec < p->more_usec)
+                return p->more_usec;
+        p->room = PING_WINDOW;
+        p->waiting++; /* ours: it may be over with the last one */
+        ask_more(p);
+        if (--p->waiting == 0) {
+                ping_answer(p);
+                return USEC_NEVER;
+        }
+        return p->next < p->n_results ? p->more_usec : USEC_NEVER;
+}
+
+static const struct ask_ops ping_ask_ops = {.end = ping_end, .tick = ping_tick};
 
 static void on_pong(void *userdata, const struct iq_answer *answer) {
         struct ping_result *r = userdata;
@@ -144,14 +170,46 @@ static void on_pong(void *userdata, const struct iq_answer *answer) {
                 buf_puts(&r->error, "the controller lost its connection to the server");
                 break;
         }
+        p->room++;
+        ask_more(p);
         if (--p->waiting == 0)
                 ping_answer(p);
+}
+
+static void ask_one(struct controller *c, struct ping_result *r) {
+        const struct target *t = fleet_find(&c->fleet, r->jid);
+        const struct ping payload = {0};
+        int q = LINK_OFFLINE;
+
+        if (link_online(c->link) && (!t || !fleet_reachable(t))) {
+                if (t)
+                        why_sentence(t, clock_realtime_usec(), &r->error);
+                buf_printf(&r->error, " (see: rota why %s)", r->name);
+                return;
+        }
+        if (link_online(c->link))
+                q = controller_ask(c, EXT_IQ_GET, t->full, &ping_element, &payload,
+                                   r->ask->timeout_usec, on_pong, r);
+        if (q == 0) {
+                r->ask->waiting++;
+                r->ask->room--;
+        } else {
+                buf_printf(&r->error,
+                           "the controller has no connection to its server (%s); try: rota doctor",
+                           link_cause_name(c->cause));
+        }
+}
+
+/* The caller holds one of `waiting` meanwhile. */
+static void ask_more(struct ping_ask *p) {
+        while (p->next < p->n_results && p->room > 0)
+                ask_one(p->ask.controller, &p->results[p->next++]);
+        p->more_usec = clock_monotonic_usec() + PING_PAUSE_USEC;
 }
 
 void ping_begin(struct controller *c, struct bus_call *call, const struct selection *s,
                 uint64_t timeout_usec) {
         struct ping_ask *p = calloc(1, sizeof(*p) + s->n_targets * sizeof(p->results[0]));
-        const struct ping payload = {0};
 
         if (!p) {
                 bus_fail(call, API_ERROR_INFRA, "out of memory");
@@ -162,34 +220,23 @@ void ping_begin(struct controller *c, struct bus_call *call, const struct select
         if (p->timeout_usec > PING_TIMEOUT_MAX)
                 p->timeout_usec = PING_TIMEOUT_MAX;
         list_append(&c->asks, &p->ask.link);
-        p->waiting = 1; /* ours, until all are asked */
         for (size_t i = 0; i < s->n_targets; i++) {
-                const struct target *t = s->targets[i];
                 struct ping_result *r = &p->results[p->n_results++];
-                int q = LINK_OFFLINE;
 
-                *r = (struct ping_result){.ask = p, .jid = strdup(t->jid), .name = strdup(t->name)};
+                *r = (struct ping_result){.ask = p,
+                                          .jid = strdup(s->targets[i]->jid),
+                                          .name = strdup(s->targets[i]->name)};
                 if (!r->jid || !r->name) {
                         bus_fail(call, API_ERROR_INFRA, "out of memory");
                         ping_free(p);
                         return;
                 }
-                if (link_online(c->link) && !fleet_reachable(t)) {
-                        why_sentence(t, clock_realtime_usec(), &r->error);
-                        buf_printf(&r->error, " (see: rota why %s)", t->name);
-                        continue;
-                }
-                if (link_online(c->link))
-                        q = controller_ask(c, EXT_IQ_GET, t->full, &ping_element, &payload,
-                                           p->timeout_usec, on_pong, r);
-                if (q == 0)
-                        p->waiting++;
-                else
-                        buf_printf(&r->error,
-                                   "the controller has no connection to its server (%s); try: "
-                                   "rota doctor",
-                                   link_cause_name(c->cause));
         }
+        p->room = PING_WINDOW;
+        p->waiting = 1; /* ours, until all of the first are asked */
+        ask_more(p);
         if (--p->waiting == 0)
                 ping_answer(p);
+        else
+                controller_wake(c); /* for the others: ping_tick() */
 }
