@@ -5,6 +5,7 @@
 
 Nothing here knows pytest: tests/bench/scale uses it.
 """
+import threading
 import time
 from pathlib import Path
 
@@ -85,5 +86,5 @@ class Scale:
             fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
             return int(fields[11]) + int(fields[12])
         before = ticks()
-        time.sleep(seconds)     # the measurement itself
+        threading.Event().wait(seconds)     # the measurement itself
         return (ticks() - before) / 100 / seconds
