@@ -61,8 +61,8 @@ void pump_trouble(struct controller *c, const char *what, int error) {
         free(c->trouble);
         c->trouble = buf_steal(&text);
         c->trouble_at = clock_monotonic_usec() + TROUBLE_USEC;
-        controller_wake(
-                c); /* who looks again then is the pump, also when somebody else ran into it */
+        /* who looks again then is the pump, also when somebody else ran into it */
+        controller_wake(c);
 }
 
 /* Returns 0 when there is room enough to go on. */
