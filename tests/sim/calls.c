@@ -280,7 +280,7 @@ int sim_renameat(int from_fd, const char *from, int to_fd, const char *to) {
         struct disk *d = self()->machine->disk;
         char name[96], to_name[96];
 
-        proc_call("rename");
+        proc_call_sync("rename");
         a = at ? disk_parent(d, at, from, name) : NULL;
         b = to_at ? disk_parent(d, to_at, to, to_name) : NULL;
         if (!a || !b)
@@ -570,13 +570,14 @@ int sim_fsync(int fd) {
         struct rng *rng = &self()->machine->rng;
         int r;
 
-        proc_call("fsync");
+        proc_call_sync("fsync");
         if (!f || !f->node)
                 return fail(EBADF);
         proc_spend(rng_chance(rng, 20) ? rng_range(rng, 10 * MSEC, 300 * MSEC)
                                        : rng_range(rng, 20, 2 * MSEC));
         f = calls_file(fd);
         r = node_sync(f->node);
+        proc_call_sync("after fsync");
         if (r < 0) {
                 world_count(TALLY_DISK_ERRORS, 1);
                 world_tell("a sync fails");

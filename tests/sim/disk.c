@@ -308,6 +308,7 @@ static void file_forget(struct node *f) {
         if (f->dirty)
                 memset(f->dirty, 0, pages(f->cap));
         f->n_dirty = 0;
+        f->doubtful = true;
 }
 
 static void names_keep(struct node *dir) {
@@ -337,10 +338,13 @@ int node_sync(struct node *n) {
 uint64_t file_safe_size(const struct node *f) {
         uint64_t safe = f->safe_size < f->size ? f->safe_size : f->size;
 
-        for (size_t p = 0; f->n_dirty > 0 && p * PAGE < safe; p++)
-                if (f->dirty[p] && memcmp(f->data + p * PAGE, f->safe + p * PAGE,
-                                          safe - p * PAGE < PAGE ? safe - p * PAGE : PAGE) != 0)
+        for (size_t p = 0; (f->doubtful || f->n_dirty > 0) && p * PAGE < safe; p++) {
+                size_t n = safe - p * PAGE < PAGE ? (size_t)safe - p * PAGE : PAGE;
+
+                if ((f->doubtful || f->dirty[p]) &&
+                    memcmp(f->data + p * PAGE, f->safe + p * PAGE, n) != 0)
                         return p * PAGE;
+        }
         return safe;
 }
 
@@ -431,6 +435,7 @@ static void settle_file(struct node *f) {
         if (f->safe_size > 0)
                 memcpy(f->data, f->safe, f->safe_size);
         f->size = f->safe_size;
+        f->doubtful = false;
 }
 
 /* Files are cut once, whatever names lead to them. */

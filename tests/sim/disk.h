@@ -61,7 +61,8 @@ struct node {
         size_t safe_size, safe_cap;
         uint8_t *dirty; /* a byte a page */
         size_t n_dirty;
-        bool touched; /* anything to sync */
+        bool touched;  /* anything to sync */
+        bool doubtful; /* a sync failed: clean pages may differ from the durable ones */
         /* directory */
         struct dir now;
         struct dir kept;

@@ -39,7 +39,8 @@ static void set_fuse(struct proc *p, enum fuse fuse, uint64_t length) {
         if (!p || p->dead)
                 return;
         p->fuse = fuse;
-        p->fuse_length = (unsigned)length;
+        p->fuse_by_syncs = length & 1;
+        p->fuse_length = (unsigned)(length >> 1);
 }
 
 static void on_space(void *subject, uint64_t unused) {
@@ -145,9 +146,11 @@ static uint64_t choose_argument(struct rng *r, enum fault_kind kind) {
         switch (kind) {
         case FAULT_CRASH:
         case FAULT_CUT:
-                return rng_below(r, rng_chance(r, 500) ? 20 : 400);
+                /* the lowest bit: count syncs only */
+                return rng_chance(r, 500) ? rng_below(r, 24) << 1 | 1
+                                          : rng_below(r, rng_chance(r, 500) ? 20 : 400) << 1;
         case FAULT_STEP_KILL:
-                return rng_below(r, 30);
+                return rng_chance(r, 300) ? rng_below(r, 8) << 1 | 1 : rng_below(r, 30) << 1;
         case FAULT_FREEZE:
                 return rng_range(r, 100 * MSEC, rng_chance(r, 500) ? 3 * SEC : 30 * SEC);
         case FAULT_LINK:

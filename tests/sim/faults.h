@@ -30,7 +30,8 @@ struct fault {
         uint64_t usec;
         enum fault_kind kind;
         struct machine *machine;
-        uint64_t argument; /* system calls, or how long */
+        uint64_t
+                argument; /* twice the system calls, plus 1: only syncs and renames count; or how long */
 };
 
 struct faults {

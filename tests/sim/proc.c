@@ -247,7 +247,7 @@ static void blow(struct proc *p) {
         }
 }
 
-void proc_call(const char *what) {
+static void call(const char *what, bool is_sync) {
         struct proc *p = world->current;
         struct machine *m;
 
@@ -256,12 +256,20 @@ void proc_call(const char *what) {
         m = p->machine;
         p->calls++;
         world->tallies[TALLY_CALLS]++;
-        if (p->fuse != FUSE_NONE && p->fuse_length-- == 0) {
+        if (p->fuse != FUSE_NONE && (is_sync || !p->fuse_by_syncs) && p->fuse_length-- == 0) {
                 world_tell("%s: the fuse has burnt down", what);
                 blow(p);
         }
         if (m->slow_permille && rng_chance(&m->rng, m->slow_permille))
                 proc_spend(rng_range(&m->rng, 1, 200));
+}
+
+void proc_call(const char *what) {
+        call(what, false);
+}
+
+void proc_call_sync(const char *what) {
+        call(what, true);
 }
 
 /* ---- machines ---- */

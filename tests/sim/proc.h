@@ -65,6 +65,7 @@ struct proc {
         struct program *program; /* of rota-step */
         enum fuse fuse;
         unsigned fuse_length;
+        bool fuse_by_syncs; /* only syncs and renames burn it: much is decided around them */
         uint64_t calls;
 };
 
@@ -114,5 +115,6 @@ void proc_spend(uint64_t usec);
 void proc_freeze(struct proc *p, uint64_t usec);
 void proc_signal(struct proc *p, int signal);
 struct proc *proc_find(struct machine *m, pid_t pid);
-/* A system call begins: fuses, time, counting. */
+/* A system call begins: fuses, time, counting. proc_call_sync() is for those that make something durable. */
 void proc_call(const char *what);
+void proc_call_sync(const char *what);

@@ -767,16 +767,18 @@ void truth_check_run(struct machine *target, const char *id, const char *verdict
 }
 
 bool truth_delivered(struct machine *target, const char *id, const char **ret_why) {
-        struct node *events = run_file(target, id, "events");
+        struct node *there = run_file(target, id, "events"),
+                    *here = run_file(truth.controller, id, "events");
         struct story s;
 
-        if (!events)
+        if (!there)
                 return true;
-        read_story((const char *)events->data, events->size, &s);
+        read_story((const char *)there->data, there->size, &s);
         *ret_why = s.ended == 0 ? "has not ended on its target" : "is not delivered";
+        if (s.ended == 0 || !here || here->size != there->size)
+                return false;
         /* the mark is not tried again when there was no space for it: then the next start is told once more */
-        return s.ended > 0 &&
-               (run_file(target, id, "delivered") || truth_disk_was_troubled(target));
+        return run_file(target, id, "delivered") || truth_disk_was_troubled(target);
 }
 
 void sim_log(enum log_level level, const char *text, const struct log_field *fields,
