@@ -140,6 +140,7 @@ static void schedule(uint64_t seed, bool trace, uint64_t without) {
                 .if_idle_permille = rng_chance(r, 150) ? 500 : 0,
                 .reboot_step_permille = rng_chance(r, 250) ? 250 : 0,
                 .interrupt_permille = rng_chance(r, 500) ? 600 : 0,
+                .replays = rng_chance(r, 300) ? 4 : 0,
                 .until_usec = until,
         };
         people_start(&people_ways, cast.machines[0], cast.machines + 1, n_targets, rng_next(r));

@@ -2,6 +2,7 @@
 
 #include "proto/json.h"
 #include "tests/sim/calls.h"
+#include "tests/sim/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,6 +348,12 @@ static void on_rebooted(struct ask *a, const char *error, const char *text) {
                             w->machine->name);
 }
 
+static void replay(void *subject, uint64_t unused) {
+        (void)subject;
+        (void)unused;
+        server_replay();
+}
+
 static void want_reboot(void *subject, uint64_t unused) {
         static const char *const modes[] = {"graceful", "force", "drain"};
         struct reboot_wish *w = subject;
@@ -358,6 +365,9 @@ static void want_reboot(void *subject, uint64_t unused) {
                  "{\"mode\":\"%s\",\"reason\":\"a test\",\"timeout_usec\":%llu}",
                  modes[rng_below(&people.rng, 3)], (unsigned long long)w->timeout_usec);
         w->asked_usec = world->now;
+        /* servers do that, and most where somebody waits for an answer */
+        for (unsigned i = 0; i < people.ways.replays; i++)
+                world_after(rng_range(&people.rng, 10 * MSEC, 15 * SEC), replay, NULL, 0);
         ask(ASK_REBOOT, w->selector, w->options, on_rebooted, w, 0);
 }
 

@@ -53,6 +53,7 @@ struct people_ways {
         unsigned if_idle_permille;
         unsigned reboot_step_permille;
         unsigned interrupt_permille;
+        unsigned replays;    /* of power stanzas, after each reboot that was asked for */
         uint64_t until_usec; /* nothing is asked for later */
 };
 
