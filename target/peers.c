@@ -413,7 +413,7 @@ void peers_offer(struct target *t, const char *from, const struct runq_run *run)
         if (!p || run->retire_usec == USEC_NEVER || strcmp(p->bare, run->owner) != 0)
                 return;
         if (open_run(t, p, run, &nothing) < 0)
-                peer_free(p);
+                target_starve(t);
         target_kick(t);
 }
 
@@ -463,7 +463,7 @@ void peers_opened(struct target *t, const struct runq_run *run, const char *stre
         list_foreach_safe (at, &t->peers) {
                 struct peer *p = peer_at(at);
                 if (wants(p, run) && open_at(p, run->id, stream, 0, size) < 0)
-                        peer_free(p);
+                        target_starve(t); /* without it that controller would wait for ever */
         }
         target_kick(t);
 }

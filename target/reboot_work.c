@@ -11,8 +11,7 @@ static void over(struct target *t, struct runq_run *run, enum verdict verdict, c
         const struct runq_result result = {.verdict = verdict, .cause = cause, .exit_status = -1};
 
         if (runq_exited(t->runq, run, run->step, &result) < 0)
-                log_error("out of memory: step %u of run %s stays open until its time is over",
-                          run->step, run->id);
+                target_starve(t);
         target_kick(t);
 }
 

@@ -215,8 +215,8 @@ static int accept(struct target *t, const struct run_submit *m, const char *owne
                 r = work_new(t, run, line.len);
         if (r < 0) {
                 /* It is on disk and will be carried out: by the next start of this program. */
-                log_error("out of memory: starting anew");
-                return sd_event_exit(t->event, r);
+                target_starve(t);
+                return 0;
         }
         log_info("run %s (%s) of %s is accepted", m->id, plan->name, owner);
         peers_opened(t, run, "events", line.len);

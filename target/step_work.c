@@ -85,8 +85,7 @@ static void tell(struct work *w, uint64_t size, const char *sha256) {
         if (r < 0)
                 log_warning("cannot sync the output of run %s: %s", w->run->id, strerror(-r));
         if (runq_exited(w->target->runq, w->run, w->run->step, &result) < 0)
-                log_error("out of memory: step %u of run %s stays open until the next start",
-                          w->run->step, w->run->id);
+                target_starve(w->target);
         free(w->cause);
         w->cause = NULL;
         target_kick(w->target);

@@ -23,6 +23,11 @@ uint64_t target_now(void) {
         return clock_boottime_usec();
 }
 
+void target_starve(struct target *t) {
+        log_error("out of memory: starting anew");
+        sd_event_exit(t->event, -ENOMEM);
+}
+
 void target_kick(struct target *t) {
         if (t->turn)
                 sd_event_source_set_enabled(t->turn, SD_EVENT_ONESHOT);
@@ -40,7 +45,7 @@ enum role target_role_of(const struct target *t, const char *jid) {
 
 void target_send(struct target *t) {
         if (buf_check(&t->out) < 0)
-                log_error("out of memory: a stanza was not sent");
+                target_starve(t);
         else if (t->out.len > 0)
                 link_send(t->link, t->out.data, t->out.len);
         buf_clear(&t->out);

@@ -125,6 +125,8 @@ extern const struct disco_identity target_identity;
 #define TARGET_CAPS_NODE "urn:rota:target"
 
 void target_kick(struct target *t);
+/* Out of memory where nothing can be taken back: this process ends, the next one begins with what is on the disk. */
+void target_starve(struct target *t);
 uint64_t target_now(void); /* the clock of all machines: counts through suspend */
 enum role target_role_of(const struct target *t, const char *jid);
 int target_connect(struct target *t);

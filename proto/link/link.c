@@ -5,6 +5,7 @@
 #include "proto/jid.h"
 #include "proto/link/conn.h"
 #include "proto/link/resolve.h"
+#include "proto/link/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -357,6 +358,8 @@ int link_new(struct link **ret, sd_event *event, const struct link_config *confi
         r = copy_config(l, config);
         if (r == 0 && l->ca_file)
                 r = trust_only(l->ca_file);
+        if (r == 0)
+                r = tls_prepare();
         if (r < 0)
                 return r;
         r = init_backoffs(l);

@@ -38,7 +38,7 @@ OWNERS = {
     r"expat\.h":              ["proto/xml.c"],
     r"(json-c/)?json.*\.h":   ["proto/json.c"],
     r"zstd.*\.h":             ["proto/codec.c"],
-    r"openssl/.*":            ["proto/digest.c"],
+    r"openssl/.*":            ["proto/digest.c", "proto/link/tls.c"],
     r"sqlite3\.h":            ["controller/io/store*.c"],
     r"systemd/.*":            ["proto/link/", "target/io/", "target/", "controller/io/",
                                "controller/cli/", "controller/"],

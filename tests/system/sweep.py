@@ -12,6 +12,7 @@ itself is not performed. The undisturbed scenario says how many there are. What 
 import re
 import time
 
+from lab import build_dir
 from promises import Due, Witness, Wrongs, check_store, examine
 
 PLACES = ("target", "controller", "step", "step cancelled")
@@ -172,6 +173,44 @@ class Fault:
 class Answer:
     def __init__(self):
         self.fired, self.wrongs, self.calls, self.seconds = None, Wrongs(), None, 0
+        self.deaths = []
+
+
+MEMORY = "memory"                       # the call of a Fault that is an allocation; its n is the way to it
+PROGRAMS = {"target": "rota-target", "controller": "rota-controller", "step": "rota-step",
+            "step cancelled": "rota-step"}
+
+
+def under_tool(fault, log):
+    """What the program is started under, and with which environment."""
+    if fault.call == MEMORY:
+        what = f"{PROGRAMS[fault.place]}:{log}" + (f":{fault.n:x}" if fault.n else "")
+        preload = build_dir() / "lib/librota-scarce.so"
+        return ["setarch", "-R"], {"ROTA_SCARCE": what, "LD_PRELOAD": str(preload)}
+    calls = KILL_CALLS if fault.kill or not fault.call else tuple(ERRORS)
+    return strace(log, calls, fault.n and f"{fault.call}:{fault.inject}:when={fault.n}"), {}
+
+
+def ways_of(log):
+    """Ways to allocations: (number, site)."""
+    return [(int(way, 16), own) for way, own in map(str.split, log.read_text().splitlines())]
+
+
+def what_came(fault, log, answer):
+    """Reads the tool's log."""
+    text = log.read_text(errors="replace").splitlines() if log.exists() else []
+    if fault.call == MEMORY:
+        if not fault.n:
+            answer.calls = ways_of(log)
+        elif text:
+            answer.fired = text[0]
+    elif not fault.n:
+        answer.calls = calls_of(log)
+    elif fault.kill:
+        if text and text[-1].startswith("+++ killed by SIGKILL"):
+            answer.fired = text[-2] if len(text) > 1 else ""
+    else:
+        answer.fired = next((x for x in text if "(INJECTED)" in x), None)
 
 
 def cycle(stand, fault):
@@ -179,8 +218,7 @@ def cycle(stand, fault):
     answer, log = Answer(), stand.pc.path / "strace.log"
     log.unlink(missing_ok=True)
     stand.step_fault.unlink(missing_ok=True)
-    calls = KILL_CALLS if fault.kill or not fault.call else tuple(ERRORS)
-    under = strace(log, calls, fault.n and f"{fault.call}:{fault.inject}:when={fault.n}")
+    under, env = under_tool(fault, log)
     verdicts = STRICT
     if fault.n and not (fault.kill and fault.place in PLACES[:2]):
         verdicts = LENIENT
@@ -188,13 +226,13 @@ def cycle(stand, fault):
     stand.deaths.clear()
     for name in ("controller", "target"):
         if fault.place == name:
-            stand.restart(name, under)
+            stand.restart(name, under, env)
         elif not stand.wanted.get(name):
             stand.spawn(name)
     if fault.place == "step cancelled":
-        stand.fault_next_step(under)
+        stand.fault_next_step(under, env.items())
     try:
-        c.go(verdicts, verdicts is STRICT, lambda: fault.place == "step" and stand.fault_next_step(under))
+        c.go(verdicts, verdicts is STRICT, lambda: fault.place == "step" and stand.fault_next_step(under, env.items()))
         answer.wrongs.add(c.check())
         if fault.place == "controller":
             answer.wrongs.add(check_store(stand.ctl.path / "state"))
@@ -203,16 +241,8 @@ def cycle(stand, fault):
         stand.off()
         stand.kill("controller")
     answer.seconds = time.monotonic() - c.began
-    if log.exists():
-        if not fault.n:
-            answer.calls = calls_of(log)
-        elif fault.kill:
-            text = log.read_text(errors="replace").splitlines()
-            if text and text[-1].startswith("+++ killed by SIGKILL"):
-                answer.fired = text[-2] if len(text) > 1 else ""
-        else:
-            answer.fired = next((x for x in log.read_text(errors="replace").splitlines()
-                                 if "(INJECTED)" in x), None)
+    answer.deaths = list(stand.deaths)
+    what_came(fault, log, answer)
     return answer
 
 
