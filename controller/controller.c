@@ -196,6 +196,11 @@ int controller_ask(struct controller *c, enum ext_kind kind, const char *to,
 
 /* ---- the loop ---- */
 
+void controller_starve(struct controller *c) {
+        log_error("out of memory: starting anew");
+        sd_event_exit(c->event, -ENOMEM);
+}
+
 void controller_wake(struct controller *c) {
         if (c->pump)
                 sd_event_source_set_enabled(c->pump, SD_EVENT_ONESHOT);

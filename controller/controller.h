@@ -104,6 +104,8 @@ DEFINE_CLEANUP_FREE(struct controller, controller_free)
 int controller_run(struct controller *c);
 /* Lets the pump run soon. */
 void controller_wake(struct controller *c);
+/* Out of memory where nothing can be taken back: this process ends, the next one begins with what is stored. */
+void controller_starve(struct controller *c);
 struct facts_now controller_now(const struct controller *c);
 /* "the controller has no connection to its server (…)" */
 int controller_offline_text(const struct controller *c, struct buf *out);

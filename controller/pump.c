@@ -680,11 +680,6 @@ static void publish_targets(struct controller *c) {
 
 /* ---- the order of it all ---- */
 
-static void out_of_memory(int r) {
-        if (r < 0)
-                log_error("the pump stopped short: %s", strerror(-r));
-}
-
 void pump_run(struct controller *c) {
         uint64_t now = clock_monotonic_usec();
         int r = 0;
@@ -714,10 +709,13 @@ void pump_run(struct controller *c) {
                 r = publish_runs(c);
         if (c->fleet_dirty)
                 publish_targets(c);
-        if (c->outbox.len > 0 && buf_check(&c->outbox) == 0)
+        if (r == 0)
+                r = buf_check(&c->outbox);
+        if (r == 0 && c->outbox.len > 0)
                 r = link_send(c->link, c->outbox.data, c->outbox.len);
         buf_clear(&c->outbox);
-        out_of_memory(r);
+        if (r < 0)
+                controller_starve(c);
 }
 
 uint64_t pump_deadline(struct controller *c, uint64_t now_usec) {

@@ -174,6 +174,8 @@ static void on_roster(void *userdata, const struct iq_answer *answer) {
         query = xml_child(answer->stanza, roster_element.name, roster_element.ns);
         if (query && fields_decode(&roster_element, query, &arena, &roster, &why) != 0) {
                 log_warning("the roster cannot be read: %s", why ? why : "out of memory");
+                if (!why)
+                        controller_starve(c);
                 return;
         }
         for (size_t i = 0; i < c->fleet.n_targets; i++)
@@ -214,7 +216,7 @@ void presence_online(struct controller *c) {
         if (r == 0)
                 r = link_send(c->link, out.data, out.len);
         if (r < 0)
-                log_error("cannot announce this controller: %s", strerror(-r));
+                controller_starve(c);
 }
 
 /* ---- others ---- */

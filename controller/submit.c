@@ -307,7 +307,7 @@ static void answer_batch(struct controller *c, struct bus_call *call, const char
         if (r == 0)
                 r = buf_check(&text);
         if (r < 0)
-                bus_fail(call, API_ERROR_INFRA, strerror(-r));
+                bus_hang_up(call);
         else
                 bus_reply(call, text.data);
 }

@@ -97,6 +97,10 @@ static void answered(struct bus_call *c, int r) {
         call_free(c);
 }
 
+void bus_hang_up(struct bus_call *c) {
+        answered(c, -ECONNABORTED);
+}
+
 void bus_reply(struct bus_call *c, const char *json) {
         answered(c, c->client ? sd_bus_reply_method_return(c->message, "s", json) : 0);
 }

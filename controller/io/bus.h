@@ -71,6 +71,8 @@ void bus_reply(struct bus_call *c, const char *json);
 void bus_reply_open(struct bus_call *c, int fd, uint64_t next, bool complete);
 void bus_reply_nothing(struct bus_call *c);
 void bus_fail(struct bus_call *c, const char *error, const char *text);
+/* What was asked for is done, and that cannot be said: hangs up, so that it is asked again. */
+void bus_hang_up(struct bus_call *c);
 /* A Progress signal to the connection of this call. */
 void bus_progress(struct bus_call *c, const char *json);
 

@@ -101,6 +101,11 @@ void bus_reply_open(struct bus_call *c, int fd, uint64_t next, bool complete) {
         bus_reply(c, "");
 }
 
+void bus_hang_up(struct bus_call *c) {
+        desk_answer(c->ask, "gone", "the connection ended");
+        free(c);
+}
+
 void bus_reply_nothing(struct bus_call *c) {
         bus_reply(c, "");
 }

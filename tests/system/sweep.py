@@ -109,6 +109,13 @@ class Cycle:
             self.stand.rest(0.05)
         return None
 
+    def cancel_others(self):
+        """What was not acknowledged may be on, and need not end by itself."""
+        ours = [d.run for d in self.due]
+        for row in self.stand.insist("runs", "--json", "-n", "20", deadline=self.left()).json():
+            if row["state"] != "ended" and row["run"] not in ours:
+                self.stand.insist("cancel", row["run"], codes=(0, 2, 5), deadline=self.left())
+
     def go(self, verdicts, patient, before_two=lambda: None):
         stand = self.stand
         hold = self.submit("hold", [("echo on; exec sleep 1000", b"on\n")], verdicts["hold"])
@@ -130,6 +137,8 @@ class Cycle:
 
         def begun():
             return "hold-" in self.witness.path.read_text() if self.witness.path.exists() else False
+        if self.maybe:
+            self.cancel_others()
         stand.wait(lambda: begun() or over(hold), self.left(), f"hold {hold} is on")
         before_two()
         if not over(hold):
@@ -185,7 +194,7 @@ def under_tool(fault, log):
     """What the program is started under, and with which environment."""
     if fault.call == MEMORY:
         what = f"{PROGRAMS[fault.place]}:{log}" + (f":{fault.n:x}" if fault.n else "")
-        preload = build_dir() / "lib/librota-scarce.so"
+        preload = build_dir() / "bin/rota-scarce.so"
         return ["setarch", "-R"], {"ROTA_SCARCE": what, "LD_PRELOAD": str(preload)}
     calls = KILL_CALLS if fault.kill or not fault.call else tuple(ERRORS)
     return strace(log, calls, fault.n and f"{fault.call}:{fault.inject}:when={fault.n}"), {}
