@@ -289,8 +289,14 @@ static void feed(struct conn *c) {
                 return;
         while (pending(c) > 0 && xmpp_conn_send_queue_len(c->xmpp) < PIECES_MAX) {
                 size_t n = pending(c) < PIECE_SIZE ? pending(c) : PIECE_SIZE;
+                int before = xmpp_conn_send_queue_len(c->xmpp);
 
                 xmpp_send_raw(c->xmpp, c->out.data + c->out_done, n);
+                if (xmpp_conn_send_queue_len(c->xmpp) <= before) {
+                        /* it says nothing when it has no memory: a stream with a hole is no stream */
+                        end(c, LINK_LOST, "out of memory");
+                        return;
+                }
                 c->out_done += n;
                 c->pieces[c->n_pieces++ % PIECES_MAX] = n;
         }

@@ -3,13 +3,17 @@ at each write, sync, rename, send and so on of a whole scenario (see sweep.py); 
 
 The ordinary run tries one call of each kind on each kind of file, and as many more as its time allows; --long tries all.
 """
+import os
+import random
 import shutil
+import time
 
 import pytest
 from stand import Stands
-from sweep import ERRORS, PLACES, Fault, Table, chosen, cycle, with_deadline
+from sweep import ERRORS, MEMORY, PLACES, Fault, Table, chosen, cycle, with_deadline
 
 STANDS = 4
+SEED = int(os.environ.get("ROTA_SEED", "0")) or int.from_bytes(os.urandom(4), "big")
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
@@ -24,9 +28,9 @@ def long(request):
     return request.config.getoption("--long")
 
 
-def report(capsys, table):
+def report(capsys, table, seed=""):
     with capsys.disabled():
-        print(f"\n{table}")
+        print(f"\n{table}{seed}")
     assert not table.wrongs, "\n".join(table.wrongs)
 
 
@@ -67,3 +71,19 @@ def test_each_call_failed_once(stands, capsys, long):
     assert len(faults) > 500
     must = sweep(stands, table, faults, "error", 30, capsys, long)
     assert table.hit() > 0.7 * must
+
+
+def test_each_allocation_failed_once(stands, capsys, long):
+    """Every way to an allocation, those inside the libraries too, without memory once. A library may crash by that; what
+    was promised holds, and everything comes to an end."""
+    table, faults = Table(), []
+    for job, answer, trouble in stands.map(cycle, [Fault(p, MEMORY) for p in PLACES]):
+        assert answer and not answer.wrongs, trouble or answer.wrongs
+        table.calls(job.place, MEMORY, len(answer.calls))
+        faults += [Fault(job.place, MEMORY, way, "fails", own) for way, own in answer.calls]
+    assert len(faults) > 2000
+    random.Random(SEED).shuffle(faults)
+    end = None if long else time.monotonic() + 20
+    for fault, answer, trouble in stands.map(cycle, faults, end):
+        table.add(fault, MEMORY, answer, trouble)
+    report(capsys, table, f", seed {SEED}")
