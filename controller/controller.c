@@ -507,6 +507,8 @@ int controller_run(struct controller *c) {
         int r;
 
         link_set_trace(c->link, c->options.trace);
+        /* what the journals say of each run is known before anybody can ask */
+        pump_run(c);
         r = link_start(c->link);
         if (r < 0) {
                 log_error("cannot start the connection: %s", strerror(-r));
