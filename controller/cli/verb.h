@@ -59,7 +59,7 @@ int verb_print_table(const struct table *t);
 /* Not cut to the terminal: its last column is a reason, to be read to its end. */
 int verb_print_whole_table(const struct table *t);
 
-extern const struct verb verb_accept, verb_away, verb_back, verb_cancel, verb_diag, verb_doctor,
-        verb_extend, verb_follow, verb_heal, verb_help, verb_log, verb_ls, verb_ping,
-        verb_quarantine, verb_reboot, verb_release, verb_reserve, verb_run, verb_runs, verb_show,
-        verb_trace, verb_version, verb_watch, verb_who, verb_why;
+extern const struct verb verb_accept, verb_away, verb_back, verb_cancel, verb_diag, verb_diff,
+        verb_doctor, verb_export, verb_extend, verb_follow, verb_heal, verb_help, verb_log, verb_ls,
+        verb_ping, verb_quarantine, verb_reboot, verb_release, verb_reserve, verb_results, verb_run,
+        verb_runs, verb_show, verb_trace, verb_version, verb_watch, verb_who, verb_why;

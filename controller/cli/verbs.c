@@ -6,11 +6,11 @@
 #include <string.h>
 
 const struct verb *const verbs[] = {
-        &verb_ls,      &verb_why,     &verb_run,    &verb_runs,       &verb_show,   &verb_watch,
-        &verb_follow,  &verb_log,     &verb_cancel, &verb_ping,       &verb_reboot, &verb_reserve,
-        &verb_extend,  &verb_release, &verb_who,    &verb_quarantine, &verb_heal,   &verb_away,
-        &verb_back,    &verb_diag,    &verb_accept, &verb_doctor,     &verb_trace,  &verb_help,
-        &verb_version, NULL,
+        &verb_ls,         &verb_why,    &verb_run,     &verb_runs,    &verb_show,    &verb_watch,
+        &verb_follow,     &verb_log,    &verb_results, &verb_diff,    &verb_export,  &verb_cancel,
+        &verb_ping,       &verb_reboot, &verb_reserve, &verb_extend,  &verb_release, &verb_who,
+        &verb_quarantine, &verb_heal,   &verb_away,    &verb_back,    &verb_diag,    &verb_accept,
+        &verb_doctor,     &verb_trace,  &verb_help,    &verb_version, NULL,
 };
 
 const struct verb *verb_find(const char *name) {
