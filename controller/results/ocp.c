@@ -152,12 +152,12 @@ static struct ocp_step *ocp_place(struct ocp *o, int *ret_r) {
         return &steps[o->n_steps++];
 }
 
-static void step_worse(struct ocp_step *s, enum result_verdict v, const char *why) {
+static int step_worse(struct ocp_step *s, enum result_verdict v, const char *why) {
         if (v <= s->worst)
-                return;
+                return 0;
         s->worst = v;
         buf_clear(&s->why);
-        buf_puts(&s->why, why ? why : "");
+        return buf_puts(&s->why, why ? why : "");
 }
 
 static int step_put(struct ocp *o, struct ocp_step *s) {
@@ -200,13 +200,14 @@ static int step_end(struct ocp *o, const struct json_at *at, struct ocp_step *s)
         if (r < 0)
                 return r;
         if (ocp_is(status, "COMPLETE"))
-                step_worse(s, RESULT_PASSED, NULL);
+                r = step_worse(s, RESULT_PASSED, NULL);
         else if (ocp_is(status, "SKIP"))
-                step_worse(s, RESULT_SKIPPED, "skipped");
+                r = step_worse(s, RESULT_SKIPPED, "skipped");
         else
-                step_worse(s, RESULT_ERROR,
-                           ocp_is(status, "ERROR") ? "ended with ERROR" : "ended without a status");
-        return step_put(o, s);
+                r = step_worse(s, RESULT_ERROR,
+                               ocp_is(status, "ERROR") ? "ended with ERROR"
+                                                       : "ended without a status");
+        return r < 0 ? r : step_put(o, s);
 }
 
 static int step_diagnosis(struct ocp *o, const struct json_at *at, struct ocp_step *s) {
@@ -234,7 +235,8 @@ static int step_diagnosis(struct ocp *o, const struct json_at *at, struct ocp_st
                 item.message = "unknown";
         s->any = true;
         s->told = result_worse(s->told, item.verdict);
-        step_worse(s, item.verdict, message ? message : verdict);
+        if (step_worse(s, item.verdict, message ? message : verdict) < 0)
+                return -ENOMEM;
         return o->sink.item(o->sink.userdata, &item);
 }
 
@@ -260,9 +262,10 @@ static int measured(struct ocp *o, struct ocp_step *s, const char *name, const c
         if (item.verdict == RESULT_FAILED) {
                 buf_printf(&why, "%s is %s%s%s, expected %s", name, item.value, unit ? " " : "",
                            unit ? unit : "", buf_text(&limits));
-                step_worse(s, RESULT_FAILED, buf_text(&why));
+                if (buf_check(&why) < 0 || step_worse(s, RESULT_FAILED, why.data) < 0)
+                        return -ENOMEM;
         }
-        return buf_check(&why) < 0 ? -ENOMEM : o->sink.item(o->sink.userdata, &item);
+        return o->sink.item(o->sink.userdata, &item);
 }
 
 static int measurement(struct ocp *o, const struct json_at *at, struct ocp_step *s) {
@@ -414,7 +417,7 @@ static int ocp_step(struct ocp *o, const struct json_at *at) {
 
                 r = step_error(&what, &why);
                 if (r == 0)
-                        step_worse(s, RESULT_ERROR, buf_text(&why));
+                        r = step_worse(s, RESULT_ERROR, buf_text(&why));
                 return r;
         }
         return 0; /* log, file, extension */
@@ -427,8 +430,8 @@ static int ocp_cut(struct ocp *o, enum result_verdict v, const char *why) {
         for (size_t i = 0; i < o->n_steps && r == 0; i++)
                 if (o->steps[i].open) {
                         o->steps[i].worst = RESULT_NONE;
-                        step_worse(&o->steps[i], v, why);
-                        r = step_put(o, &o->steps[i]);
+                        r = step_worse(&o->steps[i], v, why);
+                        r = r < 0 ? r : step_put(o, &o->steps[i]);
                 }
         return r;
 }

@@ -206,12 +206,14 @@ int report_run_end(struct report_run *r) {
                 return 0;
         buf_printf(&message, "not reached%s%s", r->facts.cause ? ": " : "",
                    r->facts.cause ? r->facts.cause : "");
+        if (buf_check(&message) < 0)
+                return -ENOMEM;
         item.verdict = RESULT_NOT_RUN;
         for (unsigned k = last + 1; k <= r->facts.of; k++) {
                 enter(r, k);
                 buf_clear(&name);
                 buf_printf(&name, "step %u", k);
-                if (buf_check(&name) < 0 || buf_check(&message) < 0)
+                if (buf_check(&name) < 0)
                         return -ENOMEM;
                 item.name = name.data;
                 item.message = message.data;
