@@ -15,7 +15,7 @@ from promises import Gate, submit
 
 PRESENCE = "urn:rota:presence:1"
 
-VERBS = ["ls", "why", "run", "runs", "show", "watch", "follow", "log", "cancel", "ping", "reboot",
+VERBS = ["ls", "why", "run", "runs", "show", "watch", "follow", "log", "results", "diff", "export", "cancel", "ping", "reboot",
          "reserve", "extend", "release", "who", "quarantine", "heal", "away", "back", "diag",
          "accept", "doctor", "trace", "help", "version"]
 
