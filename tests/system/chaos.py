@@ -391,7 +391,8 @@ class Chaos:
             if piece.running():
                 piece.thaw()
                 piece.kill()
-        self.lab.server.kill()
+        if (self.lab.server.path / "env").exists():
+            self.lab.server.kill()
         try:
             wait_for(lambda: not self._left(), 5)
         except TimeoutError:
