@@ -28,7 +28,9 @@
 #define IO_EVENTS (EPOLLIN | EPOLLOUT | EPOLLET)
 #define PUMP_MAX_USEC (20 * USEC_PER_MSEC) /* then other event sources have their turn */
 
-#define TCP_IDLE_SEC 15
+/* Longer than the servers' own pings are apart (deploy/: 5 s): only a connection whose server has forgotten it is ever
+ * silent for so long, and the kernel's probe then brings the reset out. */
+#define TCP_IDLE_SEC 7
 #define TCP_INTERVAL_SEC 5
 #define TCP_SILENCE_MSEC 15000
 

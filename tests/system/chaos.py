@@ -266,10 +266,17 @@ class Chaos:
             for pc in self._blocked:
                 mine = [t for t in self.stories if t.pc == pc and not t.over]
                 for told in mine:
-                    told.over = told.told_all() or (told.cuts > 0 and told.on() == 0)
+                    # what was ended does not say so itself
+                    told.over = told.told_all() or (told.cuts > 0 and self._has_ended(told))
                 if len(mine) < 2 and not self._stop.is_set():
                     self._submit(Told(self, pc, len(self.stories) + 1, dice))
             self._stop.wait(0.1)
+
+    def _has_ended(self, told):
+        try:
+            return journal(Path(self.lab.pc(told.pc).config["state_dir"], "runs", told.run))[-1]["ev"] == "ended"
+        except (OSError, TypeError, IndexError, ValueError):
+            return False  # not accepted yet, or its disk is away
 
     def _submit(self, told):
         with self._lock:

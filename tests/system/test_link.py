@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lab import DOMAIN, Server, program, wait_for
+from wires import WiredLab
 
 
 class Probe:
@@ -230,6 +231,25 @@ def test_frozen_server(server, probe):
     finally:
         signal_tree(server_pid, signal.SIGCONT)
     p.online(40)
+
+
+@pytest.mark.root
+def test_a_server_that_died_unheard(kind, probe):
+    """A connection that is dead at the other end alone, and on which nobody has anything to say."""
+    with WiredLab(kind, pcs=["pc1"]) as lab:
+        p = probe(wrapper=lab.wires.inside("pc1"),
+                  **{**options_for(lab.server, "pc1"), "server": f"{lab.server.host}:{lab.server.port}"})
+        p.online()
+        with p.came:  # what was said at the beginning is acknowledged
+            p.came.wait_for(lambda: False, 2)
+        # the next word of the server is not sent but answered with a reset, to the server alone
+        with lab.wires.rule("server", f"tcp sport {lab.server.port} reject with tcp reset"):
+            wait_for(lambda: "ESTAB" not in lab.wires.run("server", "ss", "-Htn"), 20, what="the server forgets it")
+        assert "ESTAB" in lab.wires.run("pc1", "ss", "-Htn")
+        begin = time.monotonic()
+        p.offline("lost", 30)
+        assert p.at - begin < 9
+        p.online()
 
 
 def test_an_answered_keep_alive_is_heard(server, probe):
