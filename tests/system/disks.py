@@ -71,9 +71,15 @@ class Ext4:
         # sometimes somebody looks, for a moment
         wait_for(lambda: subprocess.run(["umount", self.path], check=False, stderr=subprocess.PIPE).returncode
                  == 0, what=f"{self.path} is not used")
+        # as a new disk: somebody's mount namespace, made meanwhile, may keep the broken one alive
+        old, self.image = self.image, Path(f"{self.image}+")
+        sh("cp", "--sparse=always", old, self.image)
+        old.unlink()
         done = subprocess.run(["e2fsck", "-p", self.image], check=False, stdout=subprocess.PIPE)
         assert done.returncode < 4, done
         self.mount()
+        (self.path / "writable").touch()
+        (self.path / "writable").unlink()
 
     def close(self):
         subprocess.run(["umount", "-l", self.path], check=False)
