@@ -154,7 +154,7 @@ class LinkDown(Fault):
     kind = "cable out"
     family = "link"
     weight = 10
-    seconds = 0.2, 2
+    seconds = 0.2, 1.5
     whom = (*PCS, CONTROLLER, SERVER)
 
     def begin(self, chaos):
@@ -186,7 +186,7 @@ class Slow(Fault):
     kind = "64 kbit/s"
     family = "rate"
     weight = 5
-    seconds = 0.5, 2.5
+    seconds = 0.4, 1.8
     whom = (*PCS, CONTROLLER)
 
     def begin(self, chaos):
@@ -215,7 +215,7 @@ class HalfOpen(Rule):
     """Nothing passes and nobody is told; at times for so long that the server gives up."""
     kind = "half-open"
     weight = 8
-    seconds = 0.3, 2
+    seconds = 0.3, 1.5
     rule = "drop"
 
     def __init__(self, dice):
@@ -229,7 +229,7 @@ class Blackhole(Fault):
     kind = "blackhole route"
     family = "route"
     weight = 4
-    seconds = 0.3, 2
+    seconds = 0.3, 1.5
     whom = (*PCS, CONTROLLER)
 
     def begin(self, chaos):
@@ -261,7 +261,7 @@ class Reset(Rule):
 class Loss(Rule):
     kind = "lost packets"
     weight = 6
-    seconds = 0.5, 2.5
+    seconds = 0.4, 1.8
 
     def __init__(self, dice):
         super().__init__(dice)
