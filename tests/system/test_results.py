@@ -211,3 +211,45 @@ def test_of_a_run_that_goes_on(lab):
     assert names(found, "error") == []
     lab.rota("cancel", run)
     lab.wait_run(run)
+
+
+PERL = """use Test::More; ok(1, 'one'); subtest disks => sub { plan tests => 2; ok(1, 'sda'); is(3, 4, 'sdb') };
+SKIP: { skip 'no gpu', 1; ok(1) } done_testing;"""
+PYTEST = """import pytest
+def test_good(record_property):
+    record_property("speed", 12.5)
+def test_bad():
+    assert 1 == 2
+@pytest.mark.skip(reason="no gpu")
+def test_gpu(): pass
+@pytest.fixture
+def broken(): raise OSError("no bus")
+def test_error(broken): pass
+"""
+CTEST = "add_test(good /bin/true)\nadd_test(bad /bin/false)\nadd_test(gone /nowhere/at/all)\n"
+
+
+def test_real_writers(lab, tmp_path):
+    """What Perl's Test::More, pytest and CTest themselves write."""
+    perl = submit(lab, "pc1", "perl", "-e", PERL)
+    (tmp_path / "test_x.py").write_text(PYTEST)
+    (tmp_path / "CTestTestfile.cmake").write_text(CTEST)
+    py = submit(lab, "pc1", "sh", "-c", 'cd "$0"; /usr/bin/python3 -m pytest -q -p no:cacheprovider '
+                "--junitxml=py.xml test_x.py >/dev/null; cat py.xml; exit 1", tmp_path)
+    ct = submit(lab, "pc1", "sh", "-c", 'cd "$0"; ctest --output-junit ct.xml >/dev/null 2>&1; '
+                "cat ct.xml; exit 1", tmp_path)
+    for run in (perl, py, ct):
+        lab.wait_run(run)
+    found = results(lab, perl, 1)
+    assert found["formats"] == ["tap"] and found["problems"] == []
+    assert names(found, "passed") == ["one", "sda"] and names(found, "failed") == ["sdb"]
+    assert len(names(found, "skipped")) == 1 and names(found, "error") == []
+    assert next(r for r in found["results"] if r["name"] == "sdb")["suite"] == "disks"
+    found = results(lab, py, 1)
+    assert found["formats"] == ["junit"] and found["problems"] == []
+    assert [names(found, v) for v in ("passed", "failed", "skipped", "error")] == \
+        [["test_good"], ["test_bad"], ["test_gpu"], ["test_error"]]
+    assert [r["value"] for r in found["results"] if r["kind"] == "measurement"] == [12.5]
+    found = results(lab, ct, 1)
+    assert found["formats"] == ["junit"] and found["problems"] == []
+    assert names(found, "passed") == ["good"] and "bad" in names(found, "failed")
