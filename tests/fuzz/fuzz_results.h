@@ -85,7 +85,7 @@ static void fuzz_output(const uint8_t *data, size_t size, size_t piece, const ch
                 fuzz_text(r->limits);
         }
         memcpy(ret_counts, run->counts, sizeof(run->counts));
-        if (size < 65536 && piece > 100)
+        if (size < 65536 && piece > size)
                 fuzz_exports(&report);
 }
 
