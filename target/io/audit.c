@@ -20,6 +20,7 @@ struct audit {
         uint64_t size; /* durable */
         uint64_t seq;
         uint64_t number;
+        bool ragged; /* something may stand behind what is durable */
         char prev[SHA256_HEX_SIZE]; /* of the last line; empty before the first */
 };
 
@@ -72,11 +73,11 @@ static int load(int fd, struct buf *out) {
         return r;
 }
 
-/* What was cut off in the middle was never told to anybody. */
-static int restore(struct audit *a) {
+/* The whole lines of @fd; *ret_size is how long they are, and whether more follows. */
+static int take_lines(struct audit *a, int fd, uint64_t *ret_size, bool *ret_torn) {
         CLEANUP(buf_done) struct buf text = {0};
         size_t at = 0;
-        int r = load(a->fd, &text);
+        int r = load(fd, &text);
 
         while (r == 0 && at < text.len) {
                 const char *line = text.data + at;
@@ -91,15 +92,40 @@ static int restore(struct audit *a) {
         }
         if (r < 0)
                 return r;
-        if (at < text.len && ftruncate(a->fd, (off_t)at) < 0)
+        *ret_size = at;
+        *ret_torn = at < text.len;
+        return 0;
+}
+
+/* The chain began in the file before: how it went on is in there when this one is new. */
+static int restore_before(struct audit *a) {
+        CLEANUP(fd_close) int fd = openat(a->dir_fd, "audit.1", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        uint64_t size;
+        bool torn;
+
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return take_lines(a, fd, &size, &torn);
+}
+
+/* What was cut off in the middle was never told to anybody. */
+static int restore(struct audit *a) {
+        bool torn;
+        int r = restore_before(a);
+
+        if (r == 0)
+                r = take_lines(a, a->fd, &a->size, &torn);
+        if (r < 0)
+                return r;
+        if (torn && ftruncate(a->fd, (off_t)a->size) < 0)
                 return -errno;
-        a->size = at;
         return fdatasync(a->fd) < 0 ? -errno : 0;
 }
 
 static int open_file(struct audit *a) {
         fd_close(a->fd);
         a->size = 0;
+        a->ragged = false;
         a->fd = openat(a->dir_fd, "audit", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
         if (a->fd < 0)
                 return -errno;
@@ -161,6 +187,10 @@ static int write_line(const struct audit *a, const struct audit_entry *e, struct
 static int append(struct audit *a, const struct buf *line) {
         size_t done = 0;
 
+        /* a longer line that failed would look out behind this one */
+        if (a->ragged && ftruncate(a->fd, (off_t)a->size) < 0)
+                return -errno;
+        a->ragged = true;
         while (done < line->len) {
                 ssize_t n =
                         pwrite(a->fd, line->data + done, line->len - done, (off_t)(a->size + done));
@@ -171,7 +201,10 @@ static int append(struct audit *a, const struct buf *line) {
                         return n < 0 ? -errno : -EIO;
                 done += (size_t)n;
         }
-        return fdatasync(a->fd) < 0 ? -errno : 0;
+        if (fdatasync(a->fd) < 0)
+                return -errno;
+        a->ragged = false;
+        return 0;
 }
 
 int audit_add(struct audit *a, const struct audit_entry *e) {

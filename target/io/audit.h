@@ -5,7 +5,7 @@
  *
  * Every line carries the SHA-256 of the line before it (without its newline), so that nothing can be taken out or changed
  * unseen. A line is durable when audit_add() returns; a torn last one is cut. At 8 MiB the file becomes audit.1,
- * and the chain goes on in a new one.
+ * and the chain goes on in a new one, also when the program was ended between the two.
  */
 #pragma once
 
@@ -32,5 +32,5 @@ DEFINE_CLEANUP_FREE(struct audit, audit_free)
 
 /* Returns 0 or -errno; then nothing was added. */
 int audit_add(struct audit *a, const struct audit_entry *e);
-/* The largest `number` that any entry of the file has. */
+/* The largest `number` that any entry of the two files has. */
 uint64_t audit_number(const struct audit *a);
