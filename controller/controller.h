@@ -196,6 +196,8 @@ const struct fleet_lease *controller_lease(const struct controller *c, const str
 
 /* The run of anybody whose id is @typed, or begins so: looked for on the targets, and followed; then it is answered. */
 void follow_find(struct controller *c, struct bus_call *call, const char *typed);
+/* The run that @t announces as the one that is on. */
+void follow_announced(struct controller *c, struct bus_call *call, struct target *t);
 void follow_list(struct controller *c, struct bus_call *call, const struct selection *s,
                  uint64_t limit);
 

@@ -436,22 +436,38 @@ void desk_answer_run(struct controller *c, struct bus_call *call, const char *id
         reply(call, &text);
 }
 
-/* A target stands for the run that is on there. */
-static void serve_run(struct controller *c, struct bus_call *call, const char *typed,
-                      const char *unused) {
+/* A target stands for the run that is on there. What it announces is its word: another target's run is not its own. */
+static void serve_run_on(struct controller *c, struct bus_call *call, struct target *t) {
+        CLEANUP(run_free) struct run *stored = NULL;
         CLEANUP(buf_done) struct buf text = {0};
-        const struct target *t = fleet_find_name(&c->fleet, typed);
-        char id[ID_MAX + 1];
+        const struct run *run;
         int r;
 
-        (void)unused;
-        if (t && !t->facts.run) {
+        if (!t->facts.run) {
                 buf_printf(&text, "no run is on %s now\ntry: rota runs --on %s", t->name, t->name);
                 bus_fail(call, API_ERROR_UNKNOWN, buf_text(&text));
                 return;
         }
-        if (t)
-                typed = t->facts.run;
+        r = get_run(c, t->facts.run, &stored, &run);
+        if (r < 0)
+                fail_errno(call, c, r);
+        else if (r == 0 && strcmp(run->target, t->jid) == 0)
+                desk_answer_run(c, call, run->id);
+        else
+                follow_announced(c, call, t);
+}
+
+static void serve_run(struct controller *c, struct bus_call *call, const char *typed,
+                      const char *unused) {
+        struct target *t = fleet_find_name(&c->fleet, typed);
+        char id[ID_MAX + 1];
+        int r;
+
+        (void)unused;
+        if (t) {
+                serve_run_on(c, call, t);
+                return;
+        }
         r = id_valid(typed) ? store_find_run(c->store, typed, id) : STORE_NONE;
         if (r == STORE_NONE && id_valid(typed))
                 follow_find(c, call, typed);
@@ -463,8 +479,9 @@ static void on_run(void *userdata, struct bus_call *call, const char *typed) {
         struct controller *c = userdata;
         char id[ID_MAX + 1];
 
-        /* what is in the store need not wait for the targets */
-        if (id_valid(typed) && store_find_run(c->store, typed, id) == 0)
+        /* what is in the store need not wait for the targets; a target's name may be how an id begins */
+        if (id_valid(typed) && !fleet_find_name(&c->fleet, typed) &&
+            store_find_run(c->store, typed, id) == 0)
                 desk_answer_run(c, call, id);
         else
                 serve_or_hold(c, call, typed, "", serve_run);

@@ -38,6 +38,7 @@ struct list_ask {
         struct run_item found;
         char *found_on; /* JID */
         bool several;
+        bool twice;         /* the same one, on two targets: one of them is wrong */
         struct arena arena; /* of `found` */
 
         size_t waiting;
@@ -100,21 +101,26 @@ static void put_item(struct json_writer *w, const char *target, const struct run
         json_end_object(w);
 }
 
-static int keep_found(struct list_ask *l, const char *jid, const struct run_item *i) {
-        if (l->found_on) {
-                l->several = true;
-                return 0;
-        }
-        l->found = (struct run_item){
-                .id = arena_strdup(&l->arena, i->id),
-                .owner = arena_strdup(&l->arena, i->owner ? i->owner : ""),
-                .by = i->by ? arena_strdup(&l->arena, i->by) : NULL,
-                .name = arena_strdup(&l->arena, i->name ? i->name : ""),
+static int keep_item(struct arena *a, const struct run_item *i, struct run_item *ret) {
+        *ret = (struct run_item){
+                .id = arena_strdup(a, i->id),
+                .owner = arena_strdup(a, i->owner ? i->owner : ""),
+                .by = i->by ? arena_strdup(a, i->by) : NULL,
+                .name = arena_strdup(a, i->name ? i->name : ""),
                 .accepted = i->accepted,
                 .of = i->of,
         };
+        return ret->id && ret->owner && ret->name && (ret->by || !i->by) ? 0 : -ENOMEM;
+}
+
+static int keep_found(struct list_ask *l, const char *jid, const struct run_item *i) {
+        if (l->found_on) {
+                l->several = true;
+                l->twice = l->twice || strcmp(l->found.id, i->id) == 0;
+                return 0;
+        }
         l->found_on = strdup(jid);
-        return l->found_on && l->found.id && l->found.owner && l->found.name ? 0 : -ENOMEM;
+        return l->found_on ? keep_item(&l->arena, i, &l->found) : -ENOMEM;
 }
 
 static void found_nothing(const struct list_ask *l) {
@@ -135,7 +141,13 @@ static void search_over(struct list_ask *l) {
         struct controller *c = l->ask.controller;
         struct target *t = l->found_on ? fleet_find(&c->fleet, l->found_on) : NULL;
 
-        if (l->several) {
+        if (l->twice) {
+                buf_printf(&text,
+                           "several targets say that they have run %s, which one of them can have "
+                           "only\ntry: rota runs --on TARGET",
+                           l->found.id);
+                bus_fail(l->ask.call, API_ERROR_INFRA, buf_text(&text));
+        } else if (l->several) {
                 buf_printf(&text, "several runs begin with \"%s\"; type more of the id", l->typed);
                 bus_fail(l->ask.call, API_ERROR_UNKNOWN, buf_text(&text));
         } else if (!t) {
@@ -290,9 +302,10 @@ struct follow_ask {
         struct ask ask; /* first */
         char run[ID_MAX + 1];
         char *jid;
+        struct run_item found;
         bool answered;
         uint64_t deadline_usec;
-        struct arena arena;          /* of `streams` */
+        struct arena arena;          /* of `found` and `streams` */
         struct stream_have *streams; /* how long they were when it began */
         size_t n_streams;
 };
@@ -341,6 +354,10 @@ static uint64_t follow_tick(struct list *ask, uint64_t now_usec) {
 
 static const struct ask_ops follow_ask_ops = {.end = follow_end, .tick = follow_tick};
 
+enum {
+        FOLLOW_FOREIGN = 1, /* another target has that run */
+};
+
 static int keep_sizes(struct follow_ask *f, const struct stream_follow *m) {
         f->streams = arena_alloc(&f->arena, (m->n_have + 1) * sizeof(*f->streams));
         if (!f->streams)
@@ -356,53 +373,29 @@ static int keep_sizes(struct follow_ask *f, const struct stream_follow *m) {
         return 0;
 }
 
-static void on_following(void *userdata, const struct iq_answer *answer) {
-        CLEANUP(arena_done) struct arena arena = {0};
-        CLEANUP(buf_done) struct buf text = {0};
-        struct follow_ask *f = userdata;
-        struct stanza_error e = {0};
-        struct stream_follow m = {0};
-        const struct xml *x;
+/*
+ * A live run of its owner, as far as the target has told. What is known already stays as it is: a target's word adds a
+ * run, and changes none. Returns 0, FOLLOW_FOREIGN or -errno.
+ */
+static int take_in(struct follow_ask *f) {
+        CLEANUP(run_free) struct run *stored = NULL;
+        struct controller *c = f->ask.controller;
+        const struct run_item *found = &f->found;
+        const struct run *known = jobs_find(&c->jobs, f->run);
+        struct run *run;
+        int r;
 
-        switch (answer->end) {
-        case IQ_RESULT:
-                x = xml_child(answer->stanza, stream_following_element.name,
-                              stream_following_element.ns);
-                if (x && fields_decode(&stream_following_element, x, &arena, &m, NULL) == 0 &&
-                    m.n_have > 0 && keep_sizes(f, &m) == 0) {
-                        f->answered = true;
-                        f->deadline_usec = clock_monotonic_usec() + CATCH_UP_USEC;
-                        controller_wake(f->ask.controller);
-                        return;
-                }
-                buf_printf(&text, "its target does not know run %s any more", f->run);
-                break;
-        case IQ_ERROR:
-                if (stanza_error_read(answer->stanza, &arena, &e) != 0)
-                        e.condition = STANZA_OTHER;
-                buf_printf(&text, "run %s: %s", f->run,
-                           e.text && e.text[0] ? e.text : stanza_condition_name(e.condition));
-                break;
-        case IQ_TIMEOUT:
-        case IQ_LOST:
-                buf_printf(&text, "run %s: its target did not answer", f->run);
-                break;
+        if (!known) {
+                r = store_load_run(c->store, f->run, &stored);
+                if (r < 0)
+                        return r;
+                known = stored;
         }
-        bus_fail(f->ask.call, API_ERROR_INFRA, buf_text(&text));
-        follow_ask_free(f);
-}
-
-/* A live run of its owner, as far as the target has told. */
-static int take_in(struct controller *c, struct target *t, const struct run_item *found,
-                   struct run **ret) {
-        struct run *run = jobs_find(&c->jobs, found->id);
-        int r = 0;
-
-        if (!run)
-                r = jobs_add(&c->jobs, found->id, t->jid, &run);
+        if (known)
+                return strcmp(known->target, f->jid) == 0 ? 0 : FOLLOW_FOREIGN;
+        r = jobs_add(&c->jobs, f->run, f->jid, &run);
         if (r != 0)
                 return r < 0 ? r : -EBUSY;
-        *ret = run;
         run->sent = true;
         run->submitted_usec = found->accepted * USEC_PER_SEC;
         run->steps = (unsigned)found->of;
@@ -414,28 +407,83 @@ static int take_in(struct controller *c, struct target *t, const struct run_item
         return pump_touch(c, run);
 }
 
+static void on_following(void *userdata, const struct iq_answer *answer) {
+        CLEANUP(arena_done) struct arena arena = {0};
+        CLEANUP(buf_done) struct buf text = {0};
+        struct follow_ask *f = userdata;
+        struct stanza_error e = {0};
+        struct stream_follow m = {0};
+        const struct xml *x;
+        int r;
+
+        switch (answer->end) {
+        case IQ_RESULT:
+                x = xml_child(answer->stanza, stream_following_element.name,
+                              stream_following_element.ns);
+                if (x && fields_decode(&stream_following_element, x, &arena, &m, NULL) == 0 &&
+                    m.n_have > 0 && keep_sizes(f, &m) == 0) {
+                        r = take_in(f);
+                        if (r == 0) {
+                                f->answered = true;
+                                f->deadline_usec = clock_monotonic_usec() + CATCH_UP_USEC;
+                                controller_wake(f->ask.controller);
+                                return;
+                        }
+                        if (r == FOLLOW_FOREIGN)
+                                buf_printf(&text,
+                                           "%s says that it has run %s, which is on another target",
+                                           f->jid, f->run);
+                        else
+                                buf_printf(&text, "run %s: %s", f->run, strerror(-r));
+                        break;
+                }
+                buf_printf(&text,
+                           "its target does not know run %s any more\ntry: rota runs --on %s",
+                           f->run, f->jid);
+                break;
+        case IQ_ERROR:
+                if (stanza_error_read(answer->stanza, &arena, &e) != 0)
+                        e.condition = STANZA_OTHER;
+                buf_printf(&text, "run %s: %s", f->run,
+                           e.text && e.text[0] ? e.text : stanza_condition_name(e.condition));
+                break;
+        case IQ_TIMEOUT:
+                /* it may send nevertheless, and then it is to be known whose run that is */
+                take_in(f);
+                buf_printf(&text, "run %s: its target did not answer in time; try: rota why %s",
+                           f->run, f->jid);
+                break;
+        case IQ_LOST:
+                buf_printf(&text,
+                           "run %s: the connection ended before its target answered; try: "
+                           "rota doctor",
+                           f->run);
+                break;
+        }
+        bus_fail(f->ask.call, API_ERROR_INFRA, buf_text(&text));
+        follow_ask_free(f);
+}
+
 static void begin_following(struct controller *c, struct bus_call *call, struct target *t,
                             const struct run_item *found) {
         const struct stream_have have = {found->id, JOBS_EVENTS, 0};
         const struct stream_follow m = {.have = &have, .n_have = 1};
-        struct follow_ask *f;
-        struct run *run = NULL;
-        int r = take_in(c, t, found, &run);
+        struct follow_ask *f = calloc(1, sizeof(*f));
+        int r;
 
-        if (r < 0) {
-                bus_fail(call, API_ERROR_INFRA, strerror(-r));
-                return;
-        }
-        f = calloc(1, sizeof(*f));
         if (f)
                 f->jid = strdup(t->jid);
-        if (!f || !f->jid) {
+        if (!f || !f->jid || keep_item(&f->arena, found, &f->found) < 0) {
+                if (f) {
+                        arena_done(&f->arena);
+                        free(f->jid);
+                }
                 free(f);
                 bus_fail(call, API_ERROR_INFRA, "out of memory");
                 return;
         }
         f->ask = (struct ask){.ops = &follow_ask_ops, .controller = c, .call = call};
-        memcpy(f->run, run->id, strlen(run->id) + 1);
+        memcpy(f->run, found->id, strlen(found->id) + 1);
         list_append(&c->asks, &f->ask.link);
         log_line(LOG_LEVEL_INFO,
                  (struct log_field[]){
@@ -452,8 +500,7 @@ static void begin_following(struct controller *c, struct bus_call *call, struct 
         }
 }
 
-/* What a target announces of the run that is on. */
-static void follow_announced(struct controller *c, struct bus_call *call, struct target *t) {
+void follow_announced(struct controller *c, struct bus_call *call, struct target *t) {
         const struct run_item found = {
                 .id = t->facts.run,
                 .owner = t->facts.run_owner ? t->facts.run_owner : "",
@@ -467,13 +514,19 @@ static void follow_announced(struct controller *c, struct bus_call *call, struct
 }
 
 void follow_find(struct controller *c, struct bus_call *call, const char *typed) {
+        struct target *on = NULL;
+        size_t n = 0;
+
         for (size_t i = 0; i < c->fleet.n_targets; i++) {
                 struct target *t = c->fleet.targets[i];
 
                 if (t->facts.run && fleet_reachable(t) && strcmp(t->facts.run, typed) == 0) {
-                        follow_announced(c, call, t);
-                        return;
+                        on = t;
+                        n++;
                 }
         }
-        ask_targets(c, call, c->fleet.targets, c->fleet.n_targets, typed, 2);
+        if (n == 1)
+                follow_announced(c, call, on);
+        else
+                ask_targets(c, call, c->fleet.targets, c->fleet.n_targets, typed, 2);
 }

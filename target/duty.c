@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RETRY_USEC (10 * USEC_PER_SEC)
+
 void duty_in_force(struct target *t) {
         const struct duty *d = &t->duty;
 
@@ -21,11 +23,38 @@ void duty_in_force(struct target *t) {
         target_kick(t);
 }
 
+/* What could not be told is at least counted. */
 static void audit(struct target *t, const struct audit_entry *e) {
-        int r = audit_add(t->duty.audit, e);
+        struct duty *d = &t->duty;
+        char text[64];
+        int r = 0;
 
-        if (r < 0)
+        if (d->n_untold > 0) {
+                snprintf(text, sizeof(text), "%llu lines could not be written",
+                         (unsigned long long)d->n_untold);
+                r = audit_add(d->audit, &(struct audit_entry){.what = "untold", .text = text});
+                if (r == 0)
+                        d->n_untold = 0;
+        }
+        if (r == 0)
+                r = audit_add(d->audit, e);
+        if (r < 0) {
+                d->n_untold++;
                 log_error("cannot write the audit journal: %s", strerror(-r));
+        }
+}
+
+static int write_standing(struct target *t, const struct standing *s) {
+        struct duty *d = &t->duty;
+        int r = standing_write(rundir_path(t->rundir), s);
+
+        /* the first time at once: it may have failed so late that the file is another one already */
+        d->retry_usec = d->unwritten ? target_now() + RETRY_USEC : 0;
+        d->unwritten = r < 0;
+        if (r < 0)
+                log_error("cannot write what this target is reserved or kept for: %s",
+                          strerror(-r));
+        return r;
 }
 
 int duty_change(struct target *t, const struct standing *next, const struct audit_entry *e) {
@@ -33,16 +62,33 @@ int duty_change(struct target *t, const struct standing *next, const struct audi
         int r;
 
         snprintf(s.boot, sizeof(s.boot), "%s", t->boot);
-        r = standing_write(rundir_path(t->rundir), &s);
-        if (r < 0) {
-                log_error("cannot write what this target is reserved or kept for: %s",
-                          strerror(-r));
+        r = write_standing(t, &s);
+        if (r < 0)
                 return r;
-        }
         t->duty.standing = s;
         if (e)
                 audit(t, e);
         return 0;
+}
+
+void duty_let_go(struct target *t, const struct standing *next, const struct audit_entry *e) {
+        if (duty_change(t, next, e) == 0)
+                return;
+        t->duty.standing = *next;
+        snprintf(t->duty.standing.boot, sizeof(t->duty.standing.boot), "%s", t->boot);
+        audit(t, e);
+}
+
+void duty_pump(struct target *t, uint64_t now_usec) {
+        reserve_pump(t, now_usec);
+        if (t->duty.unwritten && now_usec >= t->duty.retry_usec)
+                write_standing(t, &t->duty.standing);
+}
+
+uint64_t duty_deadline(const struct target *t) {
+        uint64_t at = lease_deadline(&t->duty.lease);
+
+        return t->duty.unwritten && t->duty.retry_usec < at ? t->duty.retry_usec : at;
 }
 
 int duty_not_written(int r, struct stanza_error *ret_error) {
@@ -70,14 +116,14 @@ static void catch_up(struct target *t) {
 }
 
 /* It left and is here again: that is what another boot means. */
-static int come_back(struct target *t) {
+static void come_back(struct target *t) {
         struct standing s = t->duty.standing;
 
         if (!s.away.on || strcmp(s.away_boot, t->boot) == 0)
-                return 0;
+                return;
         s.away = (struct standing_note){0};
         log_notice("back again");
-        return duty_change(t, &s, &(struct audit_entry){.what = "back", .about = t->boot});
+        duty_let_go(t, &s, &(struct audit_entry){.what = "back", .about = t->boot});
 }
 
 int duty_restore(struct target *t) {
@@ -93,17 +139,17 @@ int duty_restore(struct target *t) {
                 return r;
         same_boot = strcmp(d->standing.boot, t->boot) == 0;
         lease_restore(&d->lease, &d->standing.lease, same_boot, d->standing.lease_ends_usec, at);
+        /* of this boot's clock, before anything is written under its id */
+        d->standing.lease_ends_usec = lease_in_force(&d->lease) ? d->lease.until_usec : 0;
         catch_up(t);
-        r = come_back(t);
-        if (r == 0 && !same_boot && lease_in_force(&d->lease)) {
-                /* so that a restart under this boot counts on from here */
-                struct standing s = d->standing;
-
-                s.lease_ends_usec = d->lease.until_usec;
-                r = duty_change(t, &s, NULL);
+        come_back(t);
+        if (lease_in_force(&d->lease) && strcmp(d->standing.boot, t->boot) != 0) {
+                /* so that a restart under this boot counts on from here; a full disk is no reason not to start */
+                snprintf(d->standing.boot, sizeof(d->standing.boot), "%s", t->boot);
+                write_standing(t, &d->standing);
         }
         duty_in_force(t);
-        return r;
+        return 0;
 }
 
 void duty_done(struct target *t) {

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RETRY_USEC (10 * USEC_PER_SEC)
-
 static struct lease_times times(void) {
         return (struct lease_times){target_now(), clock_realtime_usec()};
 }
@@ -275,26 +273,20 @@ const struct lease_ops target_lease_ops = {
 
 void reserve_pump(struct target *t, uint64_t now_usec) {
         const struct lease_record ended = t->duty.lease.record;
-        struct lease_record next;
-        int r;
+        struct standing s = t->duty.standing;
 
-        if (now_usec < t->duty.retry_usec || !lease_over(&t->duty.lease, now_usec, &next))
+        if (!lease_over(&t->duty.lease, now_usec, &s.lease))
                 return;
-        t->duty.retry_usec = 0;
-        r = change(t, &next,
-                   &(struct audit_entry){.what = "lease-ended",
-                                         .who = ended.holder,
-                                         .by = ended.by[0] ? ended.by : NULL,
-                                         .about = ended.id,
-                                         .text = "its time was over"});
-        if (r < 0)
-                t->duty.retry_usec = now_usec + RETRY_USEC;
-        else
-                log_info("lease %s of %s is over", ended.id, ended.holder);
-}
-
-uint64_t reserve_deadline(const struct target *t) {
-        uint64_t at = lease_deadline(&t->duty.lease);
-
-        return at != USEC_NEVER && t->duty.retry_usec > at ? t->duty.retry_usec : at;
+        s.lease_ends_usec = 0;
+        /* its end is in what is on disk already: it waits for no write */
+        lease_set(&t->duty.lease, &s.lease, now_usec);
+        duty_let_go(t, &s,
+                    &(struct audit_entry){.what = "lease-ended",
+                                          .who = ended.holder,
+                                          .by = ended.by[0] ? ended.by : NULL,
+                                          .about = ended.id,
+                                          .text = "its time was over",
+                                          .number = s.lease.change});
+        log_info("lease %s of %s is over", ended.id, ended.holder);
+        duty_in_force(t);
 }

@@ -282,7 +282,9 @@ static int serve_submit(void *userdata, const struct ext_request *rq, const stru
         if (r == 0)
                 r = check_kept(t, m, rq->role, &refusal, &why);
         if (r == 0) {
-                switch (runq_admits(t->runq, m->id, m->if_idle)) {
+                const struct runq_new_run n = {.id = m->id, .lease = m->lease, .heal = m->heal};
+
+                switch (runq_admits(t->runq, &n, m->if_idle)) {
                 case RUNQ_BUSY:
                         r = 1;
                         refusal = RUN_REFUSED_BUSY;

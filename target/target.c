@@ -105,6 +105,8 @@ static void on_stanza(void *userdata, const struct xml *stanza) {
                         peers_drop(t, from);
                 return;
         }
+        /* after a suspend its sender may be heard before the clock is */
+        duty_pump(t, target_now());
         r = router_dispatch(t->router, stanza, &t->out);
         if (r < 0)
                 log_error("a stanza of %s could not be served: %s", from ? from : "the server",
@@ -154,7 +156,7 @@ static uint64_t earliest(const struct target *t, uint64_t now_usec) {
                 work_deadline(t),       peers_deadline(t, now_usec),
                 announce_deadline(t),   t->going.deadline_usec,
                 t->rest_usec,           t->stopping ? t->stop_usec : USEC_NEVER,
-                t->full_usec,           reserve_deadline(t),
+                t->full_usec,           duty_deadline(t),
                 hush_deadline(t->hush),
         };
         uint64_t min = USEC_NEVER;
@@ -193,7 +195,7 @@ static void rest(struct target *t) {
 static int target_pump(struct target *t) {
         uint64_t now_usec = target_now();
 
-        reserve_pump(t, now_usec);
+        duty_pump(t, now_usec);
         work_pump(t, now_usec);
         going_pump(t, now_usec);
         work_space(t, now_usec);

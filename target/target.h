@@ -57,10 +57,12 @@ struct going {
 
 /* Reserved, in quarantine, away. */
 struct duty {
-        struct standing standing; /* as it is on disk */
+        struct standing standing; /* as it is on disk, unless `unwritten` */
         struct lease lease;
         struct audit *audit;
-        uint64_t retry_usec; /* the end of the lease could not be written: not before this time */
+        bool unwritten;      /* the file may say something else than `standing` */
+        uint64_t retry_usec; /* then: not before this time */
+        uint64_t n_untold;   /* lines that the audit journal lacks */
 };
 
 struct announce {
@@ -191,6 +193,9 @@ void presence_received(struct target *t, const struct xml *stanza);
 /* duty.c: what it is kept for beside its queue. */
 int duty_restore(struct target *t);
 void duty_done(struct target *t);
+/* What is over by now ends, and what could not be written is written. */
+void duty_pump(struct target *t, uint64_t now_usec);
+uint64_t duty_deadline(const struct target *t);
 /* The end of @run is durable. */
 void duty_run_ended(struct target *t, const struct runq_run *run, enum verdict verdict);
 
@@ -202,8 +207,6 @@ int leave_for(struct target *t, const struct runq_run *run);
 void leave_ends(struct target *t);
 
 /* reserve.c: the lease. */
-void reserve_pump(struct target *t, uint64_t now_usec);
-uint64_t reserve_deadline(const struct target *t);
 /* "reserved for ana (ctl@lab), for another 1h59m: new firmware"; only while somebody has it. */
 int reserve_sentence(const struct target *t, struct buf *out);
 /* For presence; only while somebody has it. */

@@ -1,11 +1,13 @@
 #include "controller/cli/order.h"
 
 #include "controller/api.h"
+#include "controller/cli/interrupt.h"
 #include "controller/cli/say.h"
 #include "proto/base/clock.h"
 #include "proto/units.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #define AGAIN_USEC (2 * USEC_PER_SEC) /* at the latest, when nothing is heard of the targets */
@@ -119,23 +121,30 @@ static int on_news(void *userdata, const char *signal, sd_bus_message *m) {
         return strcmp(signal, "Disconnected") == 0 ? -ECONNRESET : 0;
 }
 
+static bool interrupted(int fd) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        return poll(&p, 1, 0) > 0;
+}
+
 /* Until something changes with a target. Returns 0 or the exit status. */
-static int wait_for_news(struct client *c, bool *news, uint64_t until_usec) {
+static int wait_for_news(struct client *c, int interrupt, bool *news, uint64_t until_usec) {
         uint64_t again = clock_monotonic_usec() + AGAIN_USEC;
 
         if (again < until_usec)
                 until_usec = again;
         while (!*news) {
                 uint64_t now = clock_monotonic_usec();
-                int r = sd_bus_process(client_bus(c), NULL);
+                int r;
 
+                if (interrupted(interrupt))
+                        return STATUS_DETACHED;
+                r = sd_bus_process(client_bus(c), NULL);
                 if (r == 0 && now >= until_usec)
                         return 0;
                 if (r == 0)
                         r = sd_bus_wait(client_bus(c), until_usec - now);
-                if (r == -EINTR)
-                        return STATUS_DETACHED;
-                if (r < 0)
+                if (r < 0 && r != -EINTR)
                         return client_failed(c, NULL, r);
         }
         *news = false;
@@ -153,7 +162,8 @@ static int ask(struct client *c, struct round *r, const char *selector, const ch
 static int ask_again(struct client *c, struct round *r, const char *request, const struct order *o,
                      uint64_t until_usec) {
         bool news = false;
-        int q = client_watch(c, CLIENT_TARGETS);
+        int interrupt = interrupt_fd();
+        int q = interrupt < 0 ? interrupt : client_watch(c, CLIENT_TARGETS);
 
         if (q < 0)
                 return client_failed(c, NULL, q);
@@ -162,7 +172,7 @@ static int ask_again(struct client *c, struct round *r, const char *request, con
         while (q == 0 && r->n_again > 0) {
                 CLEANUP(mem_free) char *selector = NULL;
 
-                q = wait_for_news(c, &news, until_usec);
+                q = wait_for_news(c, interrupt, &news, until_usec);
                 if (q != 0)
                         break;
                 selector = buf_steal(&r->again);
@@ -173,9 +183,27 @@ static int ask_again(struct client *c, struct round *r, const char *request, con
         return q;
 }
 
+/* What was agreed to is in force also when @q says that the rest came to nothing. Returns the exit status. */
+static int order_show(const struct call *call, const struct order *o, struct round *r, int q) {
+        CLEANUP(buf_done) struct buf all = {0};
+        int shown = 0;
+
+        if (q != 0 && !r->any_json)
+                return q;
+        if (call->json) {
+                buf_printf(&all, "[%s]", buf_text(&r->json));
+                shown = buf_check(&all) < 0 ? STATUS_INFRA : verb_print_json(buf_text(&all));
+        } else if (!call->quiet || r->worst != STATUS_PASSED || q != 0) {
+                shown = verb_print_whole_table(&r->table);
+        }
+        if (q == STATUS_DETACHED && r->worst == STATUS_PASSED)
+                say_note("No longer waiting; what is %s stays so.", o->done);
+        return q != 0 ? q : shown != 0 ? shown : (int)r->worst;
+}
+
 int order_run(const struct call *call, const struct order *o) {
         CLEANUP(client_free) struct client *c = NULL;
-        CLEANUP(buf_done) struct buf selector = {0}, request = {0}, all = {0};
+        CLEANUP(buf_done) struct buf selector = {0}, request = {0};
         CLEANUP(round_done) struct round r = {.worst = STATUS_PASSED};
         uint64_t until = clock_monotonic_usec() + o->wait_usec;
         int q;
@@ -196,13 +224,5 @@ int order_run(const struct call *call, const struct order *o) {
                                  r.n_again);
                 q = ask_again(c, &r, buf_text(&request), o, until);
         }
-        if (q != 0)
-                return q;
-        if (call->json) {
-                buf_printf(&all, "[%s]", buf_text(&r.json));
-                q = buf_check(&all) < 0 ? STATUS_INFRA : verb_print_json(buf_text(&all));
-        } else if (!call->quiet || r.worst != STATUS_PASSED) {
-                q = verb_print_whole_table(&r.table);
-        }
-        return q != 0 ? q : (int)r.worst;
+        return order_show(call, o, &r, q);
 }

@@ -141,13 +141,41 @@ struct runq_run *runq_find(const struct runq *q, const char *id) {
         return NULL;
 }
 
-int runq_admits(const struct runq *q, const char *id, bool if_idle) {
-        if (runq_find(q, id))
+/* Does what the target is kept for let a run start that was submitted under @lease, or to heal? */
+static bool admitted(const struct runq *q, uint64_t lease, bool heal) {
+        bool holder = q->reserved != 0 && lease == q->reserved;
+
+        if (q->away || (q->reserved != 0 && !holder))
+                return false;
+        return !q->quarantined || heal || holder;
+}
+
+static bool run_admitted(const struct runq *q, const struct runq_run *run) {
+        return admitted(q, run->lease, run->heal);
+}
+
+/* Those that would start, if there were a slot. */
+static unsigned count_admitted(const struct runq *q) {
+        unsigned n = 0;
+
+        if (q->reserved == 0 && !q->quarantined && !q->away)
+                return q->n_waiting;
+        list_foreach (at, &q->active)
+                n += run_at(at)->phase == RUNQ_WAITING && run_admitted(q, run_at(at));
+        return n;
+}
+
+int runq_admits(const struct runq *q, const struct runq_new_run *n, bool if_idle) {
+        /* what is kept from starting stands in nobody's way, in a queue of its own length */
+        bool starts = admitted(q, n->lease, n->heal);
+        unsigned before = starts ? count_admitted(q) : q->n_waiting;
+
+        if (runq_find(q, n->id))
                 return RUNQ_KNOWN;
-        if (if_idle && (q->n_on >= q->limits.slots || q->n_waiting > 0 || q->held || q->frozen ||
-                        q->n_reboots > 0))
+        if (if_idle &&
+            (q->n_on >= q->limits.slots || before > 0 || q->held || q->frozen || q->n_reboots > 0))
                 return RUNQ_BUSY;
-        if (q->n_waiting >= q->limits.queue_max)
+        if (before >= q->limits.queue_max || q->n_waiting / 2 >= q->limits.queue_max)
                 return RUNQ_FULL;
         return 0;
 }
@@ -547,15 +575,6 @@ static bool record_cancelled(struct runq *q, struct runq_run *run, struct runq_a
         run_phase(q, run, RUNQ_ENDING);
         record_end(run, run->end_verdict, a);
         return true;
-}
-
-/* Does what the target is kept for let it start? */
-static bool run_admitted(const struct runq *q, const struct runq_run *run) {
-        bool holder = q->reserved != 0 && run->lease == q->reserved;
-
-        if (q->away || (q->reserved != 0 && !holder))
-                return false;
-        return !q->quarantined || run->heal || holder;
 }
 
 static bool next_waiting(struct runq *q, struct runq_run *run, uint64_t now_usec,

@@ -175,8 +175,9 @@ struct runq *runq_free(struct runq *q);
 DEFINE_CLEANUP_FREE(struct runq, runq_free)
 void runq_set_limits(struct runq *q, const struct runq_limits *limits);
 
-/* May a run with this id be accepted? 0, RUNQ_KNOWN, RUNQ_FULL or RUNQ_BUSY. */
-int runq_admits(const struct runq *q, const char *id, bool if_idle);
+/* May @n (its id, lease and heal) be accepted? 0, RUNQ_KNOWN, RUNQ_FULL or RUNQ_BUSY. Runs that wait for the end of a
+ * reservation or quarantine keep no place from one that need not. */
+int runq_admits(const struct runq *q, const struct runq_new_run *n, bool if_idle);
 /* It is durable; @accepted is the event that says so. Returns 0, RUNQ_KNOWN or -ENOMEM. */
 int runq_accepted(struct runq *q, const struct runq_new_run *n, const struct event *accepted,
                   struct runq_run **ret);

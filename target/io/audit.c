@@ -20,7 +20,7 @@ struct audit {
         uint64_t size; /* durable */
         uint64_t seq;
         uint64_t number;
-        bool ragged; /* something may stand behind what is durable */
+        bool ragged;                /* something may stand behind what is durable */
         char prev[SHA256_HEX_SIZE]; /* of the last line; empty before the first */
 };
 

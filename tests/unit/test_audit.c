@@ -51,10 +51,9 @@ static void again(struct fixture *f) {
 }
 
 static int add(struct fixture *f, const char *what, const char *text, uint64_t number) {
-        return audit_add(f->a, &(struct audit_entry){.what = what,
-                                                     .who = "ctl@lab",
-                                                     .text = text,
-                                                     .number = number});
+        return audit_add(f->a,
+                         &(struct audit_entry){
+                                 .what = what, .who = "ctl@lab", .text = text, .number = number});
 }
 
 static void read_file(const struct fixture *f, const char *file, struct buf *out) {
@@ -180,8 +179,9 @@ static void failed_write(void **state) {
         limit = before;
         limit.rlim_cur = (rlim_t)st.st_size + 100;
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        assert_int_equal(add(f, "two", "a text that is longer than there is room for, and so cut off", 2),
-                         -EFBIG);
+        assert_int_equal(
+                add(f, "two", "a text that is longer than there is room for, and so cut off", 2),
+                -EFBIG);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         assert_int_equal(audit_number(f->a), 1);
         assert_int_equal(add(f, "two", NULL, 2), 0);

@@ -37,7 +37,7 @@ static struct runq_run *submit(struct fixture *f, const char *id, unsigned steps
                 .kind = EVENT_ACCEPTED, .run = id, .owner = "ctl@lab", .exit_status = -1};
         struct runq_run *run = NULL;
 
-        assert_int_equal(runq_admits(f->q, id, false), 0);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = id}, false), 0);
         assert_int_equal(runq_accepted(f->q, &n, &e, &run), 0);
         return run;
 }
@@ -158,7 +158,7 @@ static void ids_are_accepted_once(void **state) {
         struct runq_run *run = NULL;
 
         submit(f, "r1", 1, USEC_NEVER);
-        assert_int_equal(runq_admits(f->q, "r1", false), RUNQ_KNOWN);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "r1"}, false), RUNQ_KNOWN);
         assert_int_equal(runq_accepted(f->q, &n, &e, &run), RUNQ_KNOWN);
         assert_null(run);
         assert_int_equal(runq_count_waiting(f->q), 1);
@@ -167,15 +167,140 @@ static void ids_are_accepted_once(void **state) {
 static void full_and_busy(void **state) {
         struct fixture *f = *state;
 
-        assert_int_equal(runq_admits(f->q, "x", true), 0);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, true), 0);
         submit(f, "a", 1, USEC_NEVER);
-        assert_int_equal(runq_admits(f->q, "x", true), RUNQ_BUSY);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, true), RUNQ_BUSY);
         submit(f, "b", 1, USEC_NEVER);
         submit(f, "c", 1, USEC_NEVER);
-        assert_int_equal(runq_admits(f->q, "x", false), RUNQ_FULL);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, false), RUNQ_FULL);
         RECORDED(f, "a", EVENT_STARTED);
-        assert_int_equal(runq_admits(f->q, "x", false), 0);
-        assert_int_equal(runq_admits(f->q, "x", true), RUNQ_BUSY);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, false), 0);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, true), RUNQ_BUSY);
+}
+
+static struct runq_run *put(struct fixture *f, const char *id, uint64_t lease, bool heal) {
+        const struct runq_new_run n = {.id = id,
+                                       .owner = "ctl@lab",
+                                       .name = "memory",
+                                       .n_steps = 1,
+                                       .lease = lease,
+                                       .heal = heal,
+                                       .expires_usec = USEC_NEVER};
+        const struct event e = {
+                .kind = EVENT_ACCEPTED, .run = id, .owner = "ctl@lab", .exit_status = -1};
+        struct runq_run *run = NULL;
+
+        assert_int_equal(runq_admits(f->q, &n, false), 0);
+        assert_int_equal(runq_accepted(f->q, &n, &e, &run), 0);
+        return run;
+}
+
+/* Every state of a target, every kind of run: which of them starts. */
+static void what_starts(void **state) {
+        enum { PLAIN, OLD_TOKEN, HOLDER, HEAL, HEAL_OF_HOLDER };
+        static const struct {
+                uint64_t lease;
+                bool heal;
+        } kinds[] = {
+                {0, false},
+                {6, false},
+                {7, false},
+                {0, true },
+                {7, true }
+        };
+
+        for (unsigned bits = 0; bits < 16; bits++) {
+                bool reserved = bits & 1, quarantined = bits & 2, away = bits & 4,
+                     slot = !(bits & 8);
+
+                for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+                        bool holder = k == HOLDER || k == HEAL_OF_HOLDER;
+                        bool heals = k == HEAL || k == HEAL_OF_HOLDER;
+                        bool starts = !away && slot && (!reserved || holder) &&
+                                      (!quarantined || heals || (reserved && holder));
+                        struct fixture *f;
+
+                        setup(state);
+                        f = *state;
+                        if (!slot) {
+                                submit(f, "on", 1, USEC_NEVER);
+                                RECORDED(f, "on", EVENT_STARTED);
+                                spawned(f, "on", 1);
+                        }
+                        runq_reserve(f->q, reserved ? 7 : 0);
+                        runq_quarantine(f->q, quarantined);
+                        runq_leave(f->q, away);
+                        put(f, "x", kinds[k].lease, kinds[k].heal);
+                        if (runq_next(f->q, NOW, &f->a) != (starts ? RUNQ_RECORD : RUNQ_NOTHING))
+                                fail_msg("state %x, kind %zu: starts is not %d", bits, k, starts);
+                        if (!starts && slot) {
+                                /* it starts as soon as nothing is in its way, whatever its token was */
+                                runq_reserve(f->q, 0);
+                                runq_quarantine(f->q, false);
+                                runq_leave(f->q, false);
+                                RECORDED(f, "x", EVENT_STARTED);
+                        }
+                        teardown(state);
+                }
+        }
+}
+
+/* What began before the target was reserved, quarantined or away goes on, through all of its steps. */
+static void what_is_on_goes_on(void **state) {
+        struct fixture *f = *state;
+
+        struct runq_run *two = submit(f, "two", 2, USEC_NEVER);
+
+        RECORDED(f, "two", EVENT_STARTED);
+        spawned(f, "two", 1);
+        runq_reserve(f->q, 7);
+        runq_quarantine(f->q, true);
+        runq_leave(f->q, true);
+        put(f, "mine", 7, true);
+        exited(f, two, 1, VERDICT_PASSED, 0);
+        RECORDED(f, "two", EVENT_STEPPED);
+        RECORDED(f, "two", EVENT_STARTED);
+        spawned(f, "two", 2);
+        exited(f, two, 2, VERDICT_PASSED, 0);
+        RECORDED(f, "two", EVENT_STEPPED, EVENT_ENDED);
+        nothing(f);
+        runq_leave(f->q, false);
+        RECORDED(f, "mine", EVENT_STARTED);
+}
+
+/* The holder finds his machine idle, and room in its queue, however many others wait for its end. */
+static void others_take_no_place(void **state) {
+        const struct runq_new_run plain = {.id = "x"}, holder = {.id = "x", .lease = 7};
+        const struct runq_new_run heal = {.id = "x", .heal = true};
+        struct fixture *f = *state;
+        char id[8];
+
+        runq_reserve(f->q, 7);
+        for (int i = 0; i < 3; i++) {
+                snprintf(id, sizeof(id), "w%d", i);
+                put(f, id, 0, false);
+        }
+        assert_int_equal(runq_admits(f->q, &plain, false), RUNQ_FULL);
+        assert_int_equal(runq_admits(f->q, &holder, false), 0);
+        assert_int_equal(runq_admits(f->q, &holder, true), 0);
+        runq_reserve(f->q, 0);
+        assert_int_equal(runq_admits(f->q, &holder, false), RUNQ_FULL);
+        runq_quarantine(f->q, true);
+        assert_int_equal(runq_admits(f->q, &plain, false), RUNQ_FULL);
+        assert_int_equal(runq_admits(f->q, &heal, true), 0);
+        runq_leave(f->q, true);
+        assert_int_equal(runq_admits(f->q, &heal, false), RUNQ_FULL);
+        runq_leave(f->q, false);
+        /* one reservation after the other does not make it grow without end */
+        runq_reserve(f->q, 7);
+        for (int i = 0; i < 3; i++) {
+                snprintf(id, sizeof(id), "h%d", i);
+                put(f, id, 7, false);
+        }
+        assert_int_equal(runq_admits(f->q, &holder, false), RUNQ_FULL);
+        runq_reserve(f->q, 8);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x", .lease = 8}, false),
+                         RUNQ_FULL);
 }
 
 static void waits_no_longer_than_its_ttl(void **state) {
@@ -483,6 +608,9 @@ int main(void) {
                 TEST(two_slots),
                 TEST(ids_are_accepted_once),
                 TEST(full_and_busy),
+                cmocka_unit_test(what_starts),
+                TEST(what_is_on_goes_on),
+                TEST(others_take_no_place),
                 TEST(waits_no_longer_than_its_ttl),
                 TEST(a_run_that_is_on_does_not_expire),
                 TEST(cancelled_while_it_waits),

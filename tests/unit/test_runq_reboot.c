@@ -148,7 +148,7 @@ static void reboot_waits_for_the_steps_of_others(void **state) {
         nothing(f);
         assert_int_equal(other->phase, RUNQ_STARTING);
         assert_int_equal(late->phase, RUNQ_WAITING);
-        assert_int_equal(runq_admits(f->q, "x", true), RUNQ_BUSY);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, true), RUNQ_BUSY);
 }
 
 static void force_waits_for_nobody(void **state) {
@@ -188,7 +188,7 @@ static void frozen_nothing_starts(void **state) {
         runq_freeze(f->q, true);
         recorded(f, a, EVENT_STEPPED);
         nothing(f);
-        assert_int_equal(runq_admits(f->q, "x", true), RUNQ_BUSY);
+        assert_int_equal(runq_admits(f->q, &(struct runq_new_run){.id = "x"}, true), RUNQ_BUSY);
         runq_freeze(f->q, false);
         recorded(f, b, EVENT_REBOOTING);
 }

@@ -51,8 +51,8 @@ static struct standing full(void) {
                           .until_usec = 3,
                           .length_usec = 2},
                 .lease_ends_usec = USEC_NEVER - 1,
-                .quarantine = {.on = true, .reason = "bad DIMM", .since_usec = 5},
-                .away = {.on = true, .who = "ops@lab", .by = "bob", .since_usec = 6},
+                .quarantine = {.on = true,         .reason = "bad DIMM",                                .since_usec = 5                                                               },
+                .away = {.on = true,.who = "ops@lab",.by = "bob",.since_usec = 6 },
                 .away_until_usec = 7,
                 .away_boot = "6f1c2c1e-0000-4000-8000-000000000000",
                 .not_run = 2,
@@ -86,7 +86,10 @@ static void said_again(void **state) {
 }
 
 static void nothing_in_force(void **state) {
-        const struct standing s = {.boot = "b", .lease = {.token = 17, .change = 40}, .not_run = 1};
+        const struct standing s = {
+                .boot = "b", .lease = {.token = 17, .change = 40},
+                     .not_run = 1
+        };
         struct fixture *f = *state;
         struct standing got;
 
@@ -143,7 +146,9 @@ static void nonsense(void **state) {
 
 /* A write that fails leaves what was there, and is no obstacle to the next. */
 static void failed_write(void **state) {
-        const struct standing before = {.boot = "b", .lease = {.token = 17, .change = 40}};
+        const struct standing before = {
+                .boot = "b", .lease = {.token = 17, .change = 40}
+        };
         const struct standing s = full();
         struct fixture *f = *state;
         struct rlimit limit, unlimited;
