@@ -48,8 +48,7 @@ static int write_standing(struct target *t, const struct standing *s) {
         struct duty *d = &t->duty;
         int r = standing_write(rundir_path(t->rundir), s);
 
-        /* the first time at once: it may have failed so late that the file is another one already */
-        d->retry_usec = d->unwritten ? target_now() + RETRY_USEC : 0;
+        d->retry_usec = target_now() + RETRY_USEC;
         d->unwritten = r < 0;
         if (r < 0)
                 log_error("cannot write what this target is reserved or kept for: %s",
@@ -63,8 +62,11 @@ int duty_change(struct target *t, const struct standing *next, const struct audi
 
         snprintf(s.boot, sizeof(s.boot), "%s", t->boot);
         r = write_standing(t, &s);
-        if (r < 0)
+        if (r < 0) {
+                /* so late, maybe, that the file is another one already */
+                write_standing(t, &t->duty.standing);
                 return r;
+        }
         t->duty.standing = s;
         if (e)
                 audit(t, e);
@@ -72,10 +74,9 @@ int duty_change(struct target *t, const struct standing *next, const struct audi
 }
 
 void duty_let_go(struct target *t, const struct standing *next, const struct audit_entry *e) {
-        if (duty_change(t, next, e) == 0)
-                return;
         t->duty.standing = *next;
         snprintf(t->duty.standing.boot, sizeof(t->duty.standing.boot), "%s", t->boot);
+        write_standing(t, &t->duty.standing);
         audit(t, e);
 }
 

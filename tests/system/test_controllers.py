@@ -104,8 +104,10 @@ def test_both_run_on_one_target_in_turn(place, gate):
     assert place.wait_run(first)["verdict"] == "passed"
     assert place.wait_run(second, controller="ops")["verdict"] == "passed"
     assert output(place, second, "ops") == b"ops\n"
-    # what is one account's is not shown as the other's
-    assert place.rota("show", second, controller="ctl").code != 0
+    # one account's run is not in the other's list, and shown as whose it is when it is asked for
+    assert second not in place.rota("runs", controller="ctl").out
+    shown = place.rota("show", second, "--json", controller="ctl").json()
+    assert shown["owner"] == "ops@lab.test" and shown["verdict"] == "passed"
 
 
 def test_one_dies_the_other_does_not_notice(place, gate):
