@@ -157,8 +157,10 @@ static int verb_runs_run(const struct call *call) {
                         return STATUS_INFRA;
                 root = list;
         }
-        if (call->json)
-                return runs_print_json(o, &root);
+        if (call->json) {
+                r = runs_print_json(o, &root);
+                return r != 0 ? r : status;
+        }
         for (size_t i = 0; i < json_length(&root); i++) {
                 struct json_at at;
                 struct runinfo run;
@@ -171,7 +173,8 @@ static int verb_runs_run(const struct call *call) {
                         runs_put(&t, &run, now);
         }
         if (table_rows(&t) == 0) {
-                say_note("There are no such runs.");
+                if (status == 0)
+                        say_note("There are no such runs.");
                 return status;
         }
         r = verb_print_table(&t);

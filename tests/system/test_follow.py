@@ -223,3 +223,44 @@ def test_two_instances_of_one_account(equals, request):
     finally:
         twin.kill()
         del equals.controllers["twin"]
+
+
+def memory(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def test_who_may_only_look_asks_without_end(place, ida, ivo):
+    """Long questions about everything, again and again: no more memory, and nobody else waits."""
+    runs = [ida.exec("seq", "2000") for _ in range(3)]
+    for run in runs:
+        ida.output(run)
+    known = [f"<have run='{run}' stream='{stream}' next='0'/>" for run in runs for stream in ("events", "1.out")]
+    haves = "".join(known + [f"<have run='none{i}' stream='events' next='{2**62}'/>" for i in range(1000)])
+    questions = (f"<follow xmlns='{STREAM}'>{haves}</follow>", f"<sync xmlns='{STREAM}'>{haves}</sync>",
+                 f"<list xmlns='{RUN}'/>")
+    pid = place.pc("pc1").target_pid()
+
+    def ask(times):
+        for i in range(times):
+            for text in questions:
+                kind = "get" if "<list" in text else "set"
+                ivo.send(f"<iq to='{ivo.full}' type='{kind}' id='flood-{i}'>{text}</iq>")
+
+    ask(10)
+    assert place.rota("ping", "pc1").code == 0
+    before = memory(pid)
+    ask(60)
+    slowest = 0
+    for _ in range(5):
+        began = time.monotonic()
+        run = ida.exec("echo", "beside")
+        assert ida.output(run) == b"beside\n"
+        slowest = max(slowest, time.monotonic() - began)
+    listed(ivo)                                         # all before it were answered
+    print(f"{memory(pid) - before} KiB more, a run beside it took at most {slowest:.2f} s")
+    assert memory(pid) - before < 16 << 10 and slowest < 5
+    assert place.pc("pc1").target_pid() == pid
+    # more than there may be in one question is refused, and no harm
+    answer = ivo.iq(ivo.full, "set", f"<follow xmlns='{STREAM}'>{haves}{haves}</follow>")
+    assert answer.get("type") == "error"

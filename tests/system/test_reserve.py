@@ -1,5 +1,6 @@
 """rota reserve, extend, release, who, quarantine, heal, away, back: as people use them."""
 import json
+import signal
 
 import pytest
 
@@ -106,6 +107,36 @@ def test_wait(place):
     assert place.ls()["pc1"]["lease"]["holder"] == "ops@lab.test"
     result = place.rota("reserve", "pc1", "--wait", "1s")
     assert result.code == 6, result
+
+
+def test_wait_and_ctrl_c(place):
+    """What was agreed to before is in force, and said."""
+    assert place.rota("reserve", "pc1", "--for", "1h").code == 0
+    reserved(place, controller="ops")
+    for more in ([], ["--json"]):
+        waiting = place.popen("reserve", "pc*", "--wait", "1h", *more, controller="ops")
+        wait_for(lambda: (place.ls()["pc2"].get("lease") or {}).get("holder") == "ops@lab.test")
+        if not more:
+            waiting.stderr.readline()                   # it waits for the other one
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=10)
+        if waiting.returncode != -signal.SIGINT:        # or it came before anything was waited for
+            assert waiting.returncode == 130, (out, err)
+            assert b"pc2" in out and b"pc1" not in out, (out, err)
+        assert more or (waiting.returncode == 130 and b"what is reserved stays so" in err), (out, err)
+        assert place.rota("release", "pc2", controller="ops").code == 0
+        wait_for(lambda: not place.ls()["pc2"].get("lease"))
+
+
+def test_others_that_wait_keep_the_holder_from_nothing(place):
+    assert place.rota("reserve", "pc1").code == 0
+    reserved(place, controller="ops")
+    theirs = submit(place, "pc1", "true", controller="ops")
+    place.wait_run(theirs, "queued", controller="ops")
+    result = place.rota("run", "--if-idle", "pc1", "--", "echo", "mine")
+    assert result.code == 0 and "mine" in result.out, result
+    assert place.rota("release", "pc1").code == 0
+    assert place.wait_run(theirs, controller="ops")["verdict"] == "passed"
 
 
 def test_survives_both_daemons(place):
