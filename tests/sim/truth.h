@@ -1,6 +1,9 @@
 /*
  * What really happened: programs that ran, bytes they printed, challenges, reboots, acknowledgements. And the
  * invariants, those that hold at every moment (checked here, where it happens) and those that hold in the end.
+ *
+ * Nobody takes a lease in these schedules: people.c would ask for it as for anything else, and truth_sent() is where a
+ * target's word about its holder passes, to be held against the last one.
  */
 #pragma once
 
