@@ -321,6 +321,22 @@ static void gone(struct work *w, const char *path, const char *why) {
                 log_debug("run %s: the exit record of step %u will tell", w->run->id, w->run->step);
 }
 
+static int on_again(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct work *w = userdata;
+
+        (void)s;
+        (void)usec;
+        find_out(w, NULL);
+        return 0;
+}
+
+static void look_again(struct work *w) {
+        w->again = sd_event_source_disable_unref(w->again);
+        if (sd_event_add_time_relative(w->target->event, &w->again, CLOCK_BOOTTIME, USEC_PER_SEC, 0,
+                                       on_again, w) < 0)
+                target_starve(w->target);
+}
+
 /* The lock, the exit record, the output: in this order, as rota-step lets go of them in the other one. */
 static void find_out(struct work *w, const char *trouble) {
         CLEANUP(buf_done) struct buf path = {0}, why = {0};
@@ -344,8 +360,9 @@ static void find_out(struct work *w, const char *trouble) {
                 w->launched = true;
                 runq_spawned(t->runq, w->run, step);
         } else if (r < 0) {
-                log_error("run %s: step %u cannot be watched (%s); its exit record will tell",
-                          w->run->id, step, strerror(-r));
+                log_error("run %s: step %u cannot be watched (%s); trying again", w->run->id, step,
+                          strerror(-r));
+                look_again(w);
         } else if (rundir_has(t->rundir, w->run->id, work_file(w, "exit", name), NULL) > 0) {
                 exited(w);
         } else if (under_another_boot(w)) {

@@ -450,8 +450,12 @@ int target_new(struct target **ret, const char *config_path, bool trace, struct 
                 r = open_state(t, ret_error);
         if (r == 0)
                 r = make_machines(t);
-        if (r == 0)
+        if (r == 0) {
                 r = work_restore(t);
+                if (r < 0)
+                        r = state_error(ret_error, "cannot read the runs in", t->config->state_dir,
+                                        r, "They were accepted; the next start tries it again.");
+        }
         if (r == 0) {
                 r = duty_restore(t);
                 if (r < 0)

@@ -24,6 +24,7 @@ void work_free(struct work *w) {
         w->run->userdata = NULL;
         sd_event_source_disable_unref(w->watch);
         sd_event_source_disable_unref(w->patience);
+        sd_event_source_disable_unref(w->again);
         launch_free(w->launch);
         hash_free(w->hash);
         free(w->cause);

@@ -17,6 +17,7 @@ struct work {
         struct runq_run *run;
         uint64_t events_size;
         sd_event_source *watch;
+        sd_event_source *again;    /* look at the step again: it could not be found out */
         sd_event_source *patience; /* until we believe that the machine does not go down */
         struct launch *launch;
         struct hash *hash;

@@ -450,6 +450,13 @@ static int compare_seq(const void *a, const void *b) {
         return x->run.seq < y->run.seq ? -1 : x->run.seq > y->run.seq;
 }
 
+/* What stays so however often it is read. Anything else may be a run that we accepted: who leaves that out says of it
+ * that there is no such run. */
+static bool is_no_run(int r) {
+        return r >= 0 || r == -ENOENT || r == -ENOTDIR || r == -EISDIR || r == -ELOOP ||
+               r == -EFBIG;
+}
+
 int rundir_scan(struct rundir *d, rundir_each *each,
                 void (*bad)(void *userdata, const char *run, const char *why), void *userdata) {
         CLEANUP(arena_done) struct arena a = {0};
@@ -463,7 +470,7 @@ int rundir_scan(struct rundir *d, rundir_each *each,
                 fd_close(fd);
                 return r;
         }
-        for (struct dirent *e; (e = readdir(dir));) {
+        for (struct dirent *e; (errno = 0, e = readdir(dir));) {
                 struct rundir_found f = {0};
                 if (!id_valid(e->d_name))
                         continue;
@@ -474,13 +481,15 @@ int rundir_scan(struct rundir *d, rundir_each *each,
                                 break;
                         buf_append(&found, &f, sizeof(f));
                 }
-                if (r == -ENOMEM)
+                if (!is_no_run(r))
                         break;
                 if (r != 0)
                         bad(userdata, e->d_name,
                             r < 0 ? strerror(-r) : "run.json or events makes no sense");
                 r = 0;
         }
+        if (r == 0)
+                r = -errno;
         closedir(dir);
         if (r == 0)
                 r = buf_check(&found);

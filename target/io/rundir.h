@@ -63,8 +63,8 @@ struct rundir_found {
 };
 
 typedef int rundir_each(void *userdata, const struct rundir_found *found);
-/* Every run, in order of acceptance. A directory that makes no sense is reported by @bad and left alone; a journal that
- * cannot be made durable is an error of all: -errno. */
+/* Every run, in order of acceptance. A directory that makes no sense is reported by @bad and left alone; what cannot be
+ * read now, or a journal that cannot be made durable, is an error of all: -errno. */
 int rundir_scan(struct rundir *d, rundir_each *each,
                 void (*bad)(void *userdata, const char *run, const char *why), void *userdata);
 

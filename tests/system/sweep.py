@@ -15,13 +15,14 @@ import time
 from lab import build_dir
 from promises import Due, Witness, Wrongs, check_store, examine
 
-PLACES = ("target", "controller", "step", "step cancelled")
+# "again": the daemon that finds runs, one of them on, and goes on with them
+PLACES = ("target", "controller", "step", "step cancelled", "target again", "controller again")
 KILL_CALLS = ("write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "fallocate", "rename",
               "renameat", "renameat2", "sendto", "sendmsg", "unlink", "unlinkat", "rmdir", "mkdir",
               "mkdirat", "openat")
 ERRORS = {"write": "EIO", "pwrite64": "ENOSPC", "fsync": "EIO", "fdatasync": "EIO", "openat": "EMFILE",
           "rename": "EIO", "renameat": "EIO", "mkdirat": "ENOSPC", "ftruncate": "EIO",
-          "sendto": "ENOMEM", "sendmsg": "ENOMEM", "pread64": "EIO", "fallocate": "ENOSPC",
+          "sendto": "ENOMEM", "sendmsg": "ENOMEM", "pread64": "EIO", "getdents64": "EIO", "fallocate": "ENOSPC",
           "clone": "ENOMEM", "inotify_add_watch": "ENOSPC", "unlinkat": "EIO"}
 DEADLINE = 40
 ONE, TWO = 20000, 150                   # lines
@@ -187,7 +188,8 @@ class Answer:
 
 MEMORY = "memory"                       # the call of a Fault that is an allocation; its n is the way to it
 PROGRAMS = {"target": "rota-target", "controller": "rota-controller", "step": "rota-step",
-            "step cancelled": "rota-step"}
+            "step cancelled": "rota-step", "target again": "rota-target",
+            "controller again": "rota-controller"}
 
 
 def under_tool(fault, log):
@@ -229,7 +231,7 @@ def cycle(stand, fault):
     stand.step_fault.unlink(missing_ok=True)
     under, env = under_tool(fault, log)
     verdicts = STRICT
-    if fault.n and not (fault.kill and fault.place in PLACES[:2]):
+    if fault.n and not (fault.kill and "step" not in fault.place):
         verdicts = LENIENT
     c = Cycle(stand)
     stand.deaths.clear()
@@ -240,10 +242,16 @@ def cycle(stand, fault):
             stand.spawn(name)
     if fault.place == "step cancelled":
         stand.fault_next_step(under, env.items())
+
+    def hold_is_on():
+        if fault.place == "step":
+            stand.fault_next_step(under, env.items())
+        elif fault.place.endswith(" again"):
+            stand.restart(fault.place.split()[0], under, env)
     try:
-        c.go(verdicts, verdicts is STRICT, lambda: fault.place == "step" and stand.fault_next_step(under, env.items()))
+        c.go(verdicts, verdicts is STRICT, hold_is_on)
         answer.wrongs.add(c.check())
-        if fault.place == "controller":
+        if "controller" in fault.place:
             answer.wrongs.add(check_store(stand.ctl.path / "state"))
     except TimeoutError as e:
         answer.wrongs.other.append(f"hangs: {e}")
@@ -255,16 +263,21 @@ def cycle(stand, fault):
     return answer
 
 
-def chosen(faults):
-    """What an ordinary run tries: first one call of each kind and file, then the last ones, then every seventh."""
-    first, last, rest = {}, {}, []
+def chosen(faults, dice):
+    """What an ordinary run tries: first one call of each kind and file; as time allows the last ones of each, those of a
+    daemon that goes on with what it finds, and some of the others."""
+    first, last = {}, {}
     for f in faults:
         if first.setdefault((f.place, f.site), f) is not f:
             last[f.place, f.site] = f
-    must = list(first.values())
-    taken = {id(f) for f in [*must, *last.values()]}
-    rest = [f for i, f in enumerate(faults) if id(f) not in taken and i % 7 == 0]
-    return must, [*last.values(), *rest]
+    must = [f for f in first.values() if " again" not in f.place]
+    taken = {id(f) for f in must}
+    likely = [f for f in [*first.values(), *last.values()] if id(f) not in taken]
+    taken |= {id(f) for f in likely}
+    rest = [f for f in faults if id(f) not in taken]
+    dice.shuffle(likely)
+    dice.shuffle(rest)
+    return must, likely + rest
 
 
 def with_deadline(must, more, seconds):
@@ -301,6 +314,9 @@ class Table:
         row[6] = max(row[6], answer.seconds)
         if w:
             self.wrongs.append(f"{fault}\n  hit {answer.fired}\n  {w}")
+
+    def tried(self):
+        return sum(r[1] for r in self.rows.values())
 
     def hit(self):
         return sum(r[2] for r in self.rows.values())
