@@ -292,7 +292,7 @@ def with_deadline(must, more, seconds):
 
 class Table:
     """What was tried of each program, and what became of it."""
-    HEAD = "program         fault       calls   tried     hit    lost doubled   other  longest"
+    HEAD = "program           fault       calls   tried     hit    lost doubled   other  longest"
 
     def __init__(self):
         self.rows, self.wrongs = {}, []
@@ -324,5 +324,5 @@ class Table:
     def __str__(self):
         text = [self.HEAD]
         for (place, fault), r in sorted(self.rows.items()):
-            text.append(f"{place:15} {fault:8} " + "".join(f"{n:8}" for n in r[:6]) + f"{r[6]:8.1f}s")
+            text.append(f"{place:17} {fault:8} " + "".join(f"{n:8}" for n in r[:6]) + f"{r[6]:8.1f}s")
         return "\n".join(text)
