@@ -101,7 +101,7 @@ static int take_lines(struct audit *a, int fd, uint64_t *ret_size, bool *ret_tor
 static int restore_before(struct audit *a) {
         CLEANUP(fd_close) int fd = openat(a->dir_fd, "audit.1", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         uint64_t size;
-        bool torn;
+        bool torn = false;
 
         if (fd < 0)
                 return errno == ENOENT ? 0 : -errno;
@@ -110,7 +110,7 @@ static int restore_before(struct audit *a) {
 
 /* What was cut off in the middle was never told to anybody. */
 static int restore(struct audit *a) {
-        bool torn;
+        bool torn = false;
         int r = restore_before(a);
 
         if (r == 0)
