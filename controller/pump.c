@@ -418,7 +418,7 @@ static int lane_expire(struct controller *c, struct lane *l, uint64_t now, uint6
                 struct run *r = list_entry(at, struct run, link);
                 uint64_t end = r->submitted_usec + r->ttl_usec, due;
 
-                if (r->ttl_usec == 0 || r->fold.state != RUN_UNKNOWN)
+                if (!run_may_expire(r))
                         continue;
                 if (run_expired(r, realtime)) {
                         if (pump_touch(c, r) < 0)

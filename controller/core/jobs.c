@@ -366,9 +366,12 @@ int run_cancelled(struct run *r, const char *by, uint64_t realtime_usec) {
         return 0;
 }
 
+bool run_may_expire(const struct run *r) {
+        return r->ttl_usec > 0 && r->fold.state == RUN_UNKNOWN && !run_stream_find(r, JOBS_EVENTS);
+}
+
 bool run_expired(struct run *r, uint64_t realtime_usec) {
-        if (r->fold.state != RUN_UNKNOWN || r->ttl_usec == 0 ||
-            realtime_usec < r->submitted_usec + r->ttl_usec)
+        if (!run_may_expire(r) || realtime_usec < r->submitted_usec + r->ttl_usec)
                 return false;
         if (end_here(r, VERDICT_NOT_RUN, "expired",
                      "its time to live ended before the target took it", realtime_usec) < 0)

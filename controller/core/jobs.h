@@ -138,6 +138,8 @@ int run_refused(struct run *r, enum verdict verdict, const char *refusal, const 
 int run_cancelled(struct run *r, const char *by, uint64_t realtime_usec);
 /* Its time to live is over and the target never had it. Returns true when it ended by that. */
 bool run_expired(struct run *r, uint64_t realtime_usec);
+/* Does its time to live still count? Not from the first byte of its journal on: the target took it. */
+bool run_may_expire(const struct run *r);
 /* It ended here, but the target knows it. */
 void run_revive(struct run *r);
 

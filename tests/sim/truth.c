@@ -781,6 +781,26 @@ bool truth_delivered(struct machine *target, const char *id, const char **ret_wh
         return run_file(target, id, "delivered") || truth_disk_was_troubled(target);
 }
 
+/* The disk of the target lost, after it said that it could not sync, what its journal promises: nobody has it any more. */
+bool truth_is_lost(struct machine *target, const char *id) {
+        struct node *events = run_file(target, id, "events"), *here, *there;
+        struct story s;
+        char name[24];
+
+        if (!events || !truth_disk_was_troubled(target))
+                return false;
+        read_story((const char *)events->data, events->size, &s);
+        for (unsigned k = 1; k < SLOTS; k++) {
+                if (s.stepped[k] == 0 || s.sizes[k] == 0)
+                        continue;
+                there = run_file(target, id, slot_file(k, name));
+                here = run_file(truth.controller, id, name);
+                if ((!there || there->size < s.sizes[k]) && (!here || here->size < s.sizes[k]))
+                        return true;
+        }
+        return false;
+}
+
 void sim_log(enum log_level level, const char *text, const struct log_field *fields,
              size_t n_fields) {
         (void)fields;

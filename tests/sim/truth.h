@@ -91,7 +91,7 @@ void truth_check_run(struct machine *target, const char *id, const char *verdict
                      const struct truth_expectation *e);
 /* Was everything of it told by the target, and does the target know? */
 bool truth_delivered(struct machine *target, const char *id, const char **ret_why);
-void truth_check_unknown(void);
+bool truth_is_lost(struct machine *target, const char *id);
 void truth_shown_ended(const char *id, const char *verdict);
 void truth_shown_bytes(const char *id, const char *stream, uint64_t next);
 

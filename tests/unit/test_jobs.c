@@ -165,6 +165,20 @@ static void a_cancel_after_sending_is_repeated_until_the_end(void **state) {
         assert_false(f->r->local);
 }
 
+static void a_run_whose_journal_arrives_does_not_expire(void **state) {
+        struct fixture *f = *state;
+        struct run_stream *s;
+
+        f->r->ttl_usec = 60 * USEC_PER_SEC;
+        f->r->submitted_usec = REAL;
+        assert_true(run_may_expire(f->r));
+        /* the target took it in time, and was away until now: not a line of it is folded yet */
+        assert_int_equal(run_stream_add(f->r, JOBS_EVENTS, &s), 0);
+        assert_false(run_may_expire(f->r));
+        assert_false(run_expired(f->r, REAL + USEC_PER_HOUR));
+        assert_false(run_ended(f->r));
+}
+
 static void an_expired_run_ends_here_and_its_copies_are_cancelled(void **state) {
         struct fixture *f = *state;
         uint64_t at;
@@ -371,6 +385,7 @@ int main(void) {
                 T(more_bytes_than_the_target_has_left_do_not_hold_up_the_end),
                 T(a_cancel_before_sending_ends_here),
                 T(a_cancel_after_sending_is_repeated_until_the_end),
+                T(a_run_whose_journal_arrives_does_not_expire),
                 T(an_expired_run_ends_here_and_its_copies_are_cancelled),
                 T(an_accepted_run_does_not_expire_here),
                 T(a_refusal_ends_here_and_never_overwrites_an_end),
