@@ -40,6 +40,13 @@ static void put_duty(struct json_writer *w, const struct target *t, struct facts
         put_note(w, "away", f->away);
 }
 
+static void put_time(struct json_writer *w, const char *key, uint64_t usec) {
+        if (usec > 0)
+                json_put_u64(w, key, usec);
+        else
+                json_put_str(w, key, NULL);
+}
+
 void facts_target(struct json_writer *w, const struct target *t, struct facts_now now,
                   size_t pending_runs) {
         const struct fleet_facts *f = &t->facts;
@@ -77,15 +84,11 @@ void facts_target(struct json_writer *w, const struct target *t, struct facts_no
                 json_put_u64(w, "last_answer_usec", t->avail.last_answer_usec);
         else
                 json_put_str(w, "last_answer_usec", NULL);
+        /* when it went on purpose: expected back; and how long its reboots usually take */
+        put_time(w, "back_usec", avail_back_usec(&t->avail));
+        put_time(w, "usual_reboot_usec", avail_usual_usec(&t->avail));
         json_put_u64(w, "pending_runs", pending_runs);
         json_end_object(w);
-}
-
-static void put_time(struct json_writer *w, const char *key, uint64_t usec) {
-        if (usec > 0)
-                json_put_u64(w, key, usec);
-        else
-                json_put_str(w, key, NULL);
 }
 
 static void put_streams(struct json_writer *w, const struct run *r) {

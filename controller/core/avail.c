@@ -65,23 +65,27 @@ void avail_took(struct avail *a, uint64_t usec) {
         a->took[a->n_took++] = usec;
 }
 
-uint64_t avail_expected_usec(const struct avail *a) {
-        if (a->leave == AVAIL_REBOOTS && a->promised_usec == 0)
-                return avail_usual_usec(a);
-        return a->promised_usec;
+uint64_t avail_back_usec(const struct avail *a) {
+        uint64_t usual = avail_usual_usec(a);
+
+        if (a->leave == AVAIL_STAYS)
+                return 0;
+        if (a->promised_usec > 0)
+                return a->back_realtime_usec;
+        return a->leave == AVAIL_REBOOTS && usual > 0 ? a->left_realtime_usec + usual : 0;
 }
 
 /* After how long an absence is overdue. A promise is a promise; what is only usual may take longer. */
 static uint64_t patience(const struct avail *a) {
-        uint64_t expected = avail_expected_usec(a);
+        uint64_t usual = avail_usual_usec(a);
 
         if (a->promised_usec > 0)
                 return a->promised_usec;
         if (a->leave == AVAIL_LEAVES)
                 return USEC_NEVER;
-        if (expected == 0)
+        if (usual == 0)
                 return AVAIL_REBOOT_USEC;
-        return expected > AVAIL_MARGIN_USEC ? 2 * expected : expected + AVAIL_MARGIN_USEC;
+        return usual > AVAIL_MARGIN_USEC ? 2 * usual : usual + AVAIL_MARGIN_USEC;
 }
 
 static uint64_t after(uint64_t from, uint64_t span) {
@@ -114,7 +118,7 @@ static void forget_pings(struct avail *a, uint64_t now_usec, unsigned part) {
 
 static void stay(struct avail *a) {
         a->leave = AVAIL_STAYS;
-        a->left_usec = a->left_realtime_usec = a->promised_usec = 0;
+        a->left_usec = a->left_realtime_usec = a->promised_usec = a->back_realtime_usec = 0;
         a->overdue_usec = 0;
 }
 
@@ -128,6 +132,7 @@ void avail_leaves(struct avail *a, enum avail_leave leave, uint64_t promised_use
                 return; /* said again: the time runs from the first word */
         }
         a->promised_usec = promised_usec;
+        a->back_realtime_usec = promised_usec > 0 ? after(realtime_usec, promised_usec) : 0;
         a->overdue_usec = after(now_usec, patience(a));
 }
 
@@ -229,23 +234,27 @@ void avail_not_back(struct avail *a, uint64_t realtime_usec) {
         leave_now(a, AVAIL_GONE_NOT_BACK, realtime_usec);
 }
 
-void avail_remember(struct avail *a, enum avail_state state, uint64_t since_usec,
-                    uint64_t last_answer_usec, uint64_t realtime_usec, uint64_t now_usec) {
-        uint64_t gone = realtime_usec > since_usec ? realtime_usec - since_usec : 0, left;
+void avail_remember(struct avail *a, const struct avail_past *past, uint64_t realtime_usec,
+                    uint64_t now_usec) {
+        uint64_t end;
 
-        a->state = state;
-        a->since_usec = a->word_usec = since_usec;
-        a->last_answer_usec = last_answer_usec;
+        a->state = past->state;
+        a->since_usec = a->word_usec = past->since_usec;
+        a->last_answer_usec = past->last_answer_usec;
         /* what was present when we stopped counts so until it had time to announce itself */
-        a->present = state != AVAIL_OFFLINE && state != AVAIL_REBOOTING && state != AVAIL_AWAY &&
-                     state != AVAIL_OVERDUE;
+        a->present = past->state != AVAIL_OFFLINE && past->leave == AVAIL_STAYS;
         a->gone = AVAIL_GONE_REMEMBERED;
-        if (state != AVAIL_REBOOTING && state != AVAIL_OVERDUE && state != AVAIL_AWAY)
+        if (past->leave == AVAIL_STAYS)
                 return;
-        a->leave = state == AVAIL_AWAY ? AVAIL_LEAVES : AVAIL_REBOOTS;
-        a->left_realtime_usec = since_usec;
-        left = patience(a);
-        a->overdue_usec = after(now_usec, left > gone && state != AVAIL_OVERDUE ? left - gone : 0);
+        a->leave = past->leave;
+        a->left_realtime_usec = past->left_usec;
+        a->back_realtime_usec = past->back_usec;
+        if (past->back_usec > past->left_usec)
+                a->promised_usec = past->back_usec - past->left_usec;
+        end = after(past->left_usec, patience(a));
+        a->overdue_usec = end == USEC_NEVER
+                                  ? end
+                                  : now_usec + (end > realtime_usec ? end - realtime_usec : 0);
 }
 
 /* ---- what follows ---- */

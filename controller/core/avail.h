@@ -112,17 +112,29 @@ struct avail {
         uint64_t left_usec; /* monotonic; 0: before this controller started */
         uint64_t left_realtime_usec;
         uint64_t overdue_usec;         /* monotonic */
-        uint64_t promised_usec;        /* how long; 0: it did not say */
+        uint64_t promised_usec;        /* how long, from when it said so; 0: it did not say */
+        uint64_t back_realtime_usec;   /* the end of that promise */
         uint64_t took[AVAIL_TOOK_MAX]; /* the last reboots, oldest first */
         size_t n_took;
 };
 
 struct avail_news {
         enum avail_state announced;
-        bool fresh;             /* a session that was not known */
-        bool rebooted;          /* with another boot id */
-        uint64_t promised_usec; /* of AVAIL_AWAY: back within; 0: it did not say */
-        unsigned part;          /* random, 1..256: how soon to ask it the first time */
+        bool fresh;                  /* a session that was not known */
+        bool rebooted;               /* with another boot id */
+        uint64_t promised_usec;      /* how long, from when it said so; 0: it did not say */
+        uint64_t back_realtime_usec; /* the end of that promise */
+        unsigned part;               /* random, 1..256: how soon to ask it the first time */
+};
+
+/* As it is stored; the times are realtime. */
+struct avail_past {
+        enum avail_state state;
+        uint64_t since_usec;
+        uint64_t last_answer_usec;
+        enum avail_leave leave;
+        uint64_t left_usec; /* 0 unless it left */
+        uint64_t back_usec; /* the end of its promise; 0: there was none */
 };
 
 const char *avail_state_name(enum avail_state s);
@@ -152,9 +164,9 @@ void avail_leaves(struct avail *a, enum avail_leave leave, uint64_t promised_use
 void avail_unconfirm(struct avail *a);
 /* It had time enough to announce itself, and did not. */
 void avail_not_back(struct avail *a, uint64_t realtime_usec);
-/* What was known when this controller stopped. */
-void avail_remember(struct avail *a, enum avail_state state, uint64_t since_usec,
-                    uint64_t last_answer_usec, uint64_t realtime_usec, uint64_t now_usec);
+/* What was known when this controller stopped; how long its reboots take comes before, by avail_took(). */
+void avail_remember(struct avail *a, const struct avail_past *past, uint64_t realtime_usec,
+                    uint64_t now_usec);
 /* A reboot took so long. */
 void avail_took(struct avail *a, uint64_t usec);
 
@@ -177,8 +189,8 @@ bool avail_urgent(const struct avail *a);
 
 /* How long its reboots take: the median of the last; 0 unknown. */
 uint64_t avail_usual_usec(const struct avail *a);
-/* How long it may be gone until it is expected back; 0: nobody knows. */
-uint64_t avail_expected_usec(const struct avail *a);
+/* When it is expected back, realtime; 0: it did not leave, or nobody knows. */
+uint64_t avail_back_usec(const struct avail *a);
 /* How old a ping must be to be late. */
 uint64_t avail_late_usec(const struct avail *a, const struct avail_link *l);
 /* Its server session ended a moment ago, and that is not proven yet. */

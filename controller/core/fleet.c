@@ -268,14 +268,13 @@ int fleet_announced(struct target *t, const char *full, const struct fleet_facts
         return fresh ? FLEET_NEW_SESSION : 0;
 }
 
-int fleet_remember(struct target *t, const struct fleet_facts *facts, enum avail_state shown,
-                   uint64_t since_usec, uint64_t last_answer_usec, uint64_t realtime_usec,
-                   uint64_t now_usec) {
+int fleet_remember(struct target *t, const struct fleet_facts *facts, const struct avail_past *past,
+                   uint64_t realtime_usec, uint64_t now_usec) {
         int r = take_facts(t, facts);
 
         if (r < 0)
                 return r;
-        avail_remember(&t->avail, shown, since_usec, last_answer_usec, realtime_usec, now_usec);
+        avail_remember(&t->avail, past, realtime_usec, now_usec);
         t->dirty = false;
         return 0;
 }

@@ -122,9 +122,8 @@ int fleet_add(struct fleet *f, const char *jid, struct target **ret);
 int fleet_announced(struct target *t, const char *full, const struct fleet_facts *facts,
                     unsigned part, uint64_t realtime_usec, uint64_t now_usec);
 /* Facts from the store, before anything was heard. */
-int fleet_remember(struct target *t, const struct fleet_facts *facts, enum avail_state shown,
-                   uint64_t since_usec, uint64_t last_answer_usec, uint64_t realtime_usec,
-                   uint64_t now_usec);
+int fleet_remember(struct target *t, const struct fleet_facts *facts, const struct avail_past *past,
+                   uint64_t realtime_usec, uint64_t now_usec);
 /* Unavailable presence; @words: the reason that came with it, NULL. Returns true when it ended what was known as
  * present and confirmed. */
 bool fleet_gone(struct target *t, const char *full, const char *words, uint64_t realtime_usec,

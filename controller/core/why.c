@@ -226,11 +226,11 @@ static void its_pings(const struct avail *a, const struct avail_link *l, uint64_
 }
 
 int why_back(const struct avail *a, uint64_t realtime_usec, struct buf *out) {
-        uint64_t expected = avail_expected_usec(a), back = a->left_realtime_usec + expected;
+        uint64_t back = avail_back_usec(a);
 
         if (a->leave == AVAIL_STAYS)
                 return 0;
-        if (expected == 0)
+        if (back == 0)
                 buf_puts(out, "when it is expected back is not known");
         else if (back > realtime_usec) {
                 buf_puts(out, "it is expected back in about ");

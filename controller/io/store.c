@@ -6,9 +6,10 @@
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define STORE_VERSION 3
+#define STORE_VERSION 4
 
 /* One row of the table of statements: prepared once, on first use. */
 enum statement {
@@ -46,10 +47,12 @@ static const char *const sql[N_STATEMENTS] = {
         [ST_GET_META] = "SELECT value FROM meta WHERE key = ?1",
         [ST_PUT_META] = "INSERT INTO meta (key, value) VALUES (?1, ?2)",
         [ST_PUT_TARGET] = "INSERT OR REPLACE INTO targets (jid, kind, state, announced, since, "
-                          "last_answer, boot, version, title, location, labels) "
-                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                          "last_answer, boot, version, title, location, labels, leave, left_at, "
+                          "back_at, took) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+                          "?12, ?13, ?14, ?15)",
         [ST_ALL_TARGETS] = "SELECT jid, kind, state, announced, since, last_answer, boot, version, "
-                           "title, location, labels FROM targets ORDER BY jid",
+                           "title, location, labels, leave, left_at, back_at, took FROM targets "
+                           "ORDER BY jid",
         [ST_PUT_BATCH] = "INSERT OR IGNORE INTO batches (id, by, submitted) VALUES (?1, ?2, ?3)",
         [ST_PUT_RUN] =
                 "INSERT INTO runs (" RUN_COLUMNS
@@ -114,6 +117,11 @@ static const char *const changes[STORE_VERSION] = {
         "ALTER TABLE runs ADD COLUMN lease INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE runs ADD COLUMN heal INTEGER NOT NULL DEFAULT 0;",
         "ALTER TABLE runs ADD COLUMN owner TEXT;",
+        /* what it left for, since when, until when; and how long its last reboots took, in microseconds */
+        "ALTER TABLE targets ADD COLUMN leave INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE targets ADD COLUMN left_at INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE targets ADD COLUMN back_at INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE targets ADD COLUMN took TEXT;",
 };
 
 struct store {
@@ -371,7 +379,7 @@ int store_instance(struct store *s, char ret[static ID_SIZE]) {
 /* ---- targets ---- */
 
 int store_put_target(struct store *s, const struct target *t) {
-        CLEANUP(buf_done) struct buf labels = {0};
+        CLEANUP(buf_done) struct buf labels = {0}, took = {0};
         struct json_writer w;
         STATEMENT st = NULL;
         int r = get(s, ST_PUT_TARGET, &st);
@@ -396,14 +404,49 @@ int store_put_target(struct store *s, const struct target *t) {
         bind_text(st, 9, t->facts.title);
         bind_text(st, 10, t->facts.location);
         bind_text(st, 11, buf_text(&labels));
+        sqlite3_bind_int(st, 12, (int)t->avail.leave);
+        bind_u64(st, 13, t->avail.left_realtime_usec);
+        bind_u64(st, 14, t->avail.back_realtime_usec);
+        for (size_t i = 0; i < t->avail.n_took; i++)
+                buf_printf(&took, "%s%llu", i > 0 ? " " : "", (unsigned long long)t->avail.took[i]);
+        if (buf_check(&took) < 0)
+                return -ENOMEM;
+        bind_text(st, 15, took.len > 0 ? took.data : NULL);
         return step_done(st);
+}
+
+/* "40123456 39800000", as it was put. */
+static void load_took(const char *text, struct avail *a) {
+        char *end;
+
+        while (text && *text >= '0' && *text <= '9') {
+                avail_took(a, strtoull(text, &end, 10));
+                text = *end == ' ' ? end + 1 : NULL;
+        }
+}
+
+/* A number beyond what this version knows is the last of it: offline, staying. */
+static void load_past(sqlite3_stmt *st, struct avail_past *ret) {
+        int state = sqlite3_column_int(st, 2), leave = sqlite3_column_int(st, 11);
+
+        *ret = (struct avail_past){
+                .state = state >= 0 && state <= AVAIL_OVERDUE ? (enum avail_state)state
+                                                              : AVAIL_OFFLINE,
+                .since_usec = column_u64(st, 4),
+                .last_answer_usec = column_u64(st, 5),
+                .leave =
+                        leave >= 0 && leave <= AVAIL_LEAVES ? (enum avail_leave)leave : AVAIL_STAYS,
+                .left_usec = column_u64(st, 12),
+                .back_usec = column_u64(st, 13),
+        };
 }
 
 static int load_target(sqlite3_stmt *st, struct fleet *f) {
         CLEANUP(json_free) struct json_doc *doc = NULL;
         struct fleet_label labels[FLEET_LABELS_MAX];
         const char *text = column_text(st, 10);
-        int shown = sqlite3_column_int(st, 2), announced = sqlite3_column_int(st, 3);
+        int announced = sqlite3_column_int(st, 3);
+        struct avail_past past;
         struct fleet_facts facts = {
                 .boot = column_text(st, 6),
                 .version = column_text(st, 7),
@@ -432,11 +475,9 @@ static int load_target(sqlite3_stmt *st, struct fleet *f) {
         t->kind = (enum fleet_kind)sqlite3_column_int(st, 1);
         facts.state = announced >= 0 && announced <= AVAIL_AWAY ? (enum avail_state)announced
                                                                 : AVAIL_READY;
-        return fleet_remember(t, &facts,
-                              shown >= 0 && shown <= AVAIL_OVERDUE ? (enum avail_state)shown
-                                                                   : AVAIL_OFFLINE,
-                              column_u64(st, 4), column_u64(st, 5), clock_realtime_usec(),
-                              clock_monotonic_usec());
+        load_past(st, &past);
+        load_took(column_text(st, 14), &t->avail);
+        return fleet_remember(t, &facts, &past, clock_realtime_usec(), clock_monotonic_usec());
 }
 
 int store_load_fleet(struct store *s, struct fleet *f) {

@@ -513,24 +513,43 @@ static void measures_a_reboot_from_the_first_word_to_the_new_boot(void **state) 
 
 static void remembers_an_absence_over_a_restart_of_ours(void **state) {
         struct avail_link link = {.online = true};
+        struct avail_past past;
         struct avail a;
 
         (void)state;
+        past = (struct avail_past){.state = AVAIL_REBOOTING,
+                                   .since_usec = REAL - 150 * USEC_PER_SEC,
+                                   .leave = AVAIL_REBOOTS,
+                                   .left_usec = REAL - 150 * USEC_PER_SEC};
         avail_init(&a);
         avail_took(&a, 100 * USEC_PER_SEC);
-        avail_remember(&a, AVAIL_REBOOTING, REAL - 150 * USEC_PER_SEC, REAL, REAL, NOW);
+        avail_remember(&a, &past, REAL, NOW);
         assert_false(avail_judge(&a, &link, REAL, NOW + 49 * USEC_PER_SEC));
         assert_true(avail_judge(&a, &link, REAL, NOW + 50 * USEC_PER_SEC));
         assert_int_equal(a.state, AVAIL_OVERDUE);
+        /* a promise of two minutes, of which half a minute is left */
+        past.state = AVAIL_AWAY;
+        past.leave = AVAIL_LEAVES;
+        past.back_usec = REAL + 30 * USEC_PER_SEC;
         avail_init(&a);
-        avail_remember(&a, AVAIL_AWAY, REAL - 150 * USEC_PER_SEC, REAL, REAL, NOW);
+        avail_remember(&a, &past, REAL, NOW);
+        assert_int_equal(avail_back_usec(&a), past.back_usec);
+        assert_false(avail_judge(&a, &link, REAL, NOW + 29 * USEC_PER_SEC));
+        assert_true(avail_judge(&a, &link, REAL, NOW + 30 * USEC_PER_SEC));
+        assert_int_equal(a.state, AVAIL_OVERDUE);
+        past.back_usec = 0;
+        avail_init(&a);
+        avail_remember(&a, &past, REAL, NOW);
         assert_false(avail_judge(&a, &link, REAL, NOW + 90 * USEC_PER_HOUR));
+        assert_int_equal(a.state, AVAIL_AWAY);
+        past = (struct avail_past){.state = AVAIL_OFFLINE, .since_usec = REAL - 5};
         avail_init(&a);
-        avail_remember(&a, AVAIL_OFFLINE, REAL - 5, REAL - 9, REAL, NOW);
+        avail_remember(&a, &past, REAL, NOW);
         assert_false(avail_judge(&a, &link, REAL, NOW));
         assert_false(a.present);
+        past.state = AVAIL_BUSY;
         avail_init(&a);
-        avail_remember(&a, AVAIL_BUSY, REAL - 5, REAL - 9, REAL, NOW);
+        avail_remember(&a, &past, REAL, NOW);
         assert_true(a.present);
         assert_false(avail_judge(&a, &link, REAL, NOW + 90 * USEC_PER_HOUR));
         assert_int_equal(a.since_usec, REAL - 5);

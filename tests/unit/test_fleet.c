@@ -160,9 +160,11 @@ static void remembers_from_the_store(void **state) {
         CLEANUP(fleet_done) struct fleet f = {0};
         struct target *t = add(&f, "pc1@lab");
         struct fleet_facts x = facts(NULL, "b1", AVAIL_BUSY);
+        const struct avail_past past = {
+                .state = AVAIL_BUSY, .since_usec = REAL - 5, .last_answer_usec = REAL - 1};
 
         (void)state;
-        assert_int_equal(fleet_remember(t, &x, AVAIL_BUSY, REAL - 5, REAL - 1, REAL, NOW), 0);
+        assert_int_equal(fleet_remember(t, &x, &past, REAL, NOW), 0);
         t->kind = FLEET_TARGET;
         assert_int_equal(t->avail.state, AVAIL_BUSY);
         assert_false(fleet_reachable(t));

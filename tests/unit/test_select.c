@@ -20,7 +20,10 @@ static void machine(struct fleet *f, const char *jid, enum avail_state state, co
         struct target *t = NULL;
 
         assert_int_equal(fleet_add(f, jid, &t), 0);
-        assert_int_equal(fleet_remember(t, &facts, state, 1, 1, 1, 1), 0);
+        assert_int_equal(fleet_remember(t, &facts,
+                                        &(struct avail_past){.state = state, .since_usec = 1}, 1,
+                                        1),
+                         0);
         t->kind = FLEET_TARGET;
 }
 

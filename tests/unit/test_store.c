@@ -67,12 +67,14 @@ static void keeps_targets(void **state) {
                                           .location = "lab3",
                                           .labels = labels,
                                           .n_labels = 2};
+        const struct avail_past past = {
+                .state = AVAIL_SILENT, .since_usec = REAL, .last_answer_usec = REAL + 1};
         struct fixture *f = *state;
         CLEANUP(fleet_done) struct fleet one = {0}, two = {0};
         struct target *t;
 
         assert_int_equal(fleet_add(&one, "pc1@lab", &t), 0);
-        assert_int_equal(fleet_remember(t, &facts, AVAIL_SILENT, REAL, REAL + 1, REAL, 1), 0);
+        assert_int_equal(fleet_remember(t, &facts, &past, REAL, 1), 0);
         t->kind = FLEET_TARGET;
         assert_int_equal(store_put_target(f->s, t), 0);
         again(f);
@@ -88,6 +90,37 @@ static void keeps_targets(void **state) {
         assert_int_equal(t->facts.n_labels, 2);
         assert_string_equal(t->facts.labels[1].value, "a \"quoted\" one");
         assert_false(t->dirty);
+}
+
+static void remembers_an_absence_and_how_long_reboots_take(void **state) {
+        struct fixture *f = *state;
+        CLEANUP(fleet_done) struct fleet one = {0}, two = {0};
+        const struct avail_news news = {.announced = AVAIL_AWAY, .promised_usec = 5000, .part = 1};
+        struct target *t;
+
+        assert_int_equal(fleet_add(&one, "pc1@lab", &t), 0);
+        assert_int_equal(store_put_target(f->s, t), 0);
+        again(f);
+        assert_int_equal(store_load_fleet(f->s, &two), 0);
+        assert_int_equal(two.targets[0]->avail.leave, AVAIL_STAYS);
+        assert_int_equal(two.targets[0]->avail.n_took, 0);
+        fleet_done(&two);
+
+        for (uint64_t i = 1; i <= AVAIL_TOOK_MAX; i++)
+                avail_took(&t->avail, i * 40123456);
+        avail_announced(&t->avail, &news, REAL, 1);
+        avail_judge(&t->avail, &one.link, REAL, 1);
+        assert_int_equal(store_put_target(f->s, t), 0);
+        again(f);
+        assert_int_equal(store_load_fleet(f->s, &two), 0);
+        t = two.targets[0];
+        assert_int_equal(t->avail.state, AVAIL_AWAY);
+        assert_int_equal(t->avail.leave, AVAIL_LEAVES);
+        assert_int_equal(t->avail.left_realtime_usec, REAL);
+        assert_int_equal(avail_back_usec(&t->avail), REAL + 5000);
+        assert_int_equal(t->avail.n_took, AVAIL_TOOK_MAX);
+        assert_int_equal(t->avail.took[4], 5 * UINT64_C(40123456));
+        assert_int_equal(avail_usual_usec(&t->avail), 3 * UINT64_C(40123456));
 }
 
 static struct run *make_run(const char *id, const char *batch) {
@@ -237,10 +270,15 @@ static void refuses_a_broken_file(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
-                T(keeps_its_instance_name), T(keeps_targets),
-                T(keeps_runs_and_streams),  T(what_was_not_committed_is_not_there),
-                T(a_batch_is_taken_once),   T(prefixes_name_runs),
-                T(lists_newest_first),      T(refuses_a_broken_file),
+                T(keeps_its_instance_name),
+                T(keeps_targets),
+                T(keeps_runs_and_streams),
+                T(what_was_not_committed_is_not_there),
+                T(a_batch_is_taken_once),
+                T(prefixes_name_runs),
+                T(lists_newest_first),
+                T(refuses_a_broken_file),
+                T(remembers_an_absence_and_how_long_reboots_take),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
