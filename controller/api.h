@@ -10,7 +10,8 @@
  *   interface io.rota.Controller, object /io/rota/controller
  *
  *   Targets(s selector) -> s json              array of TARGET, sorted by name; "" selects all
- *   Why(s selector) -> s json                  array of {"target":…, "state":…, "evidence":[sentence…]}
+ *   Why(s selector) -> s json                  array of {"target","state","last_state","since_usec","evidence":[sentence…],
+ *                                              "advice":sentence}
  *   Submit(s selector, s request) -> s json    REQUEST -> {"batch":id,"runs":[RUN…]}; an immediate start is not waited for
  *   Runs(s filter) -> s json                   {"limit":50,"target":name,"state":…,"batch":id} all optional -> array of
  *                                              RUN, newest first
@@ -37,13 +38,17 @@
  *   signal Target(s json)                      TARGET changed
  *   signal Run(s json)                         RUN changed
  *   signal Grew(s run, s stream, t next)       more bytes in a stream
- *   signal Progress(s json)                    {"target","step":"asked|going|gone|back", …} of this connection's Reboot
+ *   signal Progress(s json)                    {"target","step":"asked|going|gone|overdue|back","elapsed_usec","text":sentence
+ *                                              or null, …} of this connection's Reboot
  *   signal Trace(s direction, s text)          "in" or "out", one stanza
  *
  *   TARGET  {"name","jid","state","since_usec","location","labels":{},"boot","queue","run":{…}|null,
  *            "version","online","last_answer_usec":realtime or null,"pending_runs":n,
+ *            "last_state","back_usec":realtime at which it is expected back or null,"usual_reboot_usec":n or null,
  *            "lease":{"id","token","holder","by","reason","left_usec"}|null,"lease_lost":sentence|null,
  *            "quarantine":{"by","reason"}|null,"away":{"by","reason"}|null}
+ *            state: "unknown" while this controller has no connection, or has one again and has not heard of it; last_state
+ *            is then what it was
  *            name: the local part of the JID (unique, what selectors match); "title" is the friendly name
  *   REQUEST {"plan":{…}} or {"diag":name,"params":{}} or {"exec":[…]}, with "name","ttl_usec","if_idle","by","id" (idempotency key of
  *            the batch), "pty","timeout_usec","silence_usec","disk_budget","over_budget"

@@ -148,6 +148,10 @@ void avail_traffic(struct controller *c, const struct xml *stanza);
 /* A ping to @t has ended. */
 void avail_answered(struct controller *c, struct target *t, const struct iq_answer *answer);
 
+/* ---- serve_why.c ---- */
+
+void why_begin(struct controller *c, struct bus_call *call, const struct selection *s);
+
 /* ---- serve_stream.c ---- */
 
 /* Sends our offsets to whoever waits for them. Returns when to call again. */

@@ -3,7 +3,6 @@
  */
 #include "controller/api.h"
 #include "controller/controller.h"
-#include "controller/core/why.h"
 #include "controller/facts.h"
 #include "proto/base/clock.h"
 #include "proto/json.h"
@@ -171,44 +170,13 @@ static void serve_targets(struct controller *c, struct bus_call *call, const cha
         reply(call, &text);
 }
 
-static void put_lines(struct json_writer *w, char *text) {
-        char *line;
-
-        json_begin_array(w, "evidence");
-        while ((line = strsep(&text, "\n")))
-                if (line[0])
-                        json_put_str(w, NULL, line);
-        json_end_array(w);
-}
-
 static void serve_why(struct controller *c, struct bus_call *call, const char *selector,
                       const char *unused) {
         CLEANUP(selection_done) struct selection s = {0};
-        CLEANUP(buf_done) struct buf text = {0};
-        struct json_writer w;
 
         (void)unused;
-        if (!select_listed(c, call, selector, &s))
-                return;
-        json_writer_init(&w, &text);
-        json_begin_array(&w, NULL);
-        for (size_t i = 0; i < s.n_targets; i++) {
-                CLEANUP(buf_done) struct buf lines = {0}, advice = {0};
-
-                json_begin_object(&w, NULL);
-                json_put_str(&w, "target", s.targets[i]->name);
-                json_put_str(&w, "state", fleet_shown(&c->fleet, s.targets[i]));
-                json_put_str(&w, "last_state", avail_state_name(s.targets[i]->avail.state));
-                json_put_u64(&w, "since_usec", s.targets[i]->avail.since_usec);
-                if (why_evidence(&c->fleet, s.targets[i], clock_realtime_usec(),
-                                 clock_monotonic_usec(), &lines) == 0)
-                        put_lines(&w, lines.data);
-                if (why_advice(&c->fleet, s.targets[i], &advice) == 0)
-                        json_put_str(&w, "advice", buf_text(&advice));
-                json_end_object(&w);
-        }
-        json_end_array(&w);
-        reply(call, &text);
+        if (select_listed(c, call, selector, &s))
+                why_begin(c, call, &s);
 }
 
 static void serve_submit(struct controller *c, struct bus_call *call, const char *selector,

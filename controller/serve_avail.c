@@ -102,7 +102,9 @@ static void on_server_pong(void *userdata, const struct iq_answer *answer) {
         struct controller *c = userdata;
 
         if (answer->end == IQ_RESULT || answer->end == IQ_ERROR)
-                patrol_proven(&c->patrol, now - answer->rtt_usec, now);
+                patrol_answered(&c->patrol, now - answer->rtt_usec, now);
+        else
+                patrol_unanswered(&c->patrol);
 }
 
 /* It was sent now, and by the machine itself. */

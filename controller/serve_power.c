@@ -9,6 +9,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/json.h"
+#include "proto/units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,10 @@ static void put_result(struct json_writer *w, const struct controller *c,
         json_put_str(w, "boot_before", r->boot_before[0] ? r->boot_before : NULL);
         json_put_str(w, "boot_after", r->boot_after[0] ? r->boot_after : NULL);
         json_put_u64(w, "took_usec", r->took_usec);
+        if (r->went)
+                json_put_u64(w, "gone_usec", r->went_usec);
+        else
+                json_put_str(w, "gone_usec", NULL);
         json_put_str(w, "state", t ? avail_state_name(t->avail.state) : NULL);
         json_end_object(w);
 }
@@ -79,14 +84,35 @@ static void power_answer(struct power_ask_group *g) {
         power_free(g);
 }
 
+/* What is known beside the step itself: how long it usually takes, when it should be back. */
+static void say_more(const struct power_item *item, const struct target *t, const char *step,
+                     struct buf *out) {
+        const struct reboot *r = &item->reboot;
+        uint64_t usual = avail_usual_usec(&t->avail);
+
+        if (strcmp(step, "back") == 0) {
+                buf_printf(out, "boot id %.8s -> %.8s", r->boot_before, r->boot_after);
+        } else if (strcmp(step, "gone") == 0) {
+                why_back(&t->avail, clock_realtime_usec(), out);
+        } else if (usual > 0 && strcmp(step, "asked") != 0) {
+                buf_puts(out, "it usually takes about ");
+                units_print_duration(out, (usual + USEC_PER_SEC - 1) / USEC_PER_SEC * USEC_PER_SEC);
+        }
+}
+
 static void progress(struct power_item *item, const char *step) {
-        CLEANUP(buf_done) struct buf text = {0};
+        const struct target *t = fleet_find(&item->group->ask.controller->fleet, item->jid);
+        CLEANUP(buf_done) struct buf text = {0}, more = {0};
         struct json_writer w;
+
+        if (t)
+                say_more(item, t, step, &more);
 
         json_writer_init(&w, &text);
         json_begin_object(&w, NULL);
         json_put_str(&w, "target", item->reboot.name);
         json_put_str(&w, "step", step);
+        json_put_str(&w, "text", more.len > 0 ? buf_text(&more) : NULL);
         json_put_bool(&w, "simulated", item->reboot.simulated);
         json_put_u64(&w, "elapsed_usec", clock_monotonic_usec() - item->reboot.started_usec);
         json_end_object(&w);
@@ -248,7 +274,7 @@ static void power_news(struct list *ask, const struct target *t, const char *boo
                 if (strcmp(item->jid, t->jid) != 0 || item->reboot.state == REBOOT_ENDED)
                         continue;
                 if (!boot) {
-                        if (reboot_gone(&item->reboot))
+                        if (reboot_gone(&item->reboot, clock_monotonic_usec()))
                                 progress(item, "gone");
                 } else if (reboot_announced(&item->reboot, boot, clock_monotonic_usec())) {
                         progress(item, "back");
@@ -270,6 +296,10 @@ static uint64_t power_tick(struct list *ask, uint64_t now_usec) {
 
                 if (item->reboot.state == REBOOT_ENDED)
                         continue;
+                if (t && t->avail.state == AVAIL_OVERDUE && !item->reboot.overdue) {
+                        item->reboot.overdue = true;
+                        progress(item, "overdue");
+                }
                 if (item->reboot.deadline_usec > now_usec) {
                         if (item->reboot.deadline_usec < next)
                                 next = item->reboot.deadline_usec;

@@ -262,8 +262,8 @@ static int client_message(struct client *c, sd_bus_message **ret, const char *me
 }
 
 /* Returns 0, or a negative errno with @error perhaps set. */
-static int client_ask(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,
-                      const char *types, va_list ap, sd_bus_error *error) {
+static int client_ask_once(struct client *c, char **ret_json, uint64_t timeout_usec,
+                           const char *method, const char *types, va_list ap, sd_bus_error *error) {
         CLEANUP(sd_bus_message_unref) sd_bus_message *m = NULL;
         CLEANUP(sd_bus_message_unref) sd_bus_message *reply = NULL;
         const char *json = NULL;
@@ -281,6 +281,22 @@ static int client_ask(struct client *c, char **ret_json, uint64_t timeout_usec, 
                 return r;
         *ret_json = strdup(json);
         return *ret_json ? 0 : -ENOMEM;
+}
+
+/* A Ctrl-C in the middle of it is seen by whoever waits for it (interrupt.h): it is no failure of the question. */
+static int client_ask(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,
+                      const char *types, va_list ap, sd_bus_error *error) {
+        va_list again;
+        int r;
+
+        va_copy(again, ap);
+        r = client_ask_once(c, ret_json, timeout_usec, method, types, ap, error);
+        if (r == -EINTR) {
+                sd_bus_error_free(error);
+                r = client_ask_once(c, ret_json, timeout_usec, method, types, again, error);
+        }
+        va_end(again);
+        return r;
 }
 
 int client_call(struct client *c, char **ret_json, uint64_t timeout_usec, const char *method,

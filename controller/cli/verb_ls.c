@@ -1,3 +1,4 @@
+#include "controller/cli/changes.h"
 #include "controller/cli/health.h"
 #include "controller/cli/interrupt.h"
 #include "controller/cli/runinfo.h"
@@ -17,7 +18,8 @@ struct ls_options {
 };
 
 static const struct option_row ls_options[] = {
-        OPTION_FLAG_ROW(struct ls_options, watch, 'w', "watch", "Stay, and show what changes"),
+        OPTION_FLAG_ROW(struct ls_options, watch, 'w', "watch",
+                        "Stay, and show what changes: the list again, or lines without a terminal"),
         OPTION_END_ROW,
 };
 
@@ -49,8 +51,7 @@ static void ls_say_duty(const struct json_at *target, struct buf *out) {
         }
 }
 
-static void ls_put_run(struct table *t, const struct json_at *target) {
-        CLEANUP(buf_done) struct buf text = {0};
+static void ls_say_run(const struct json_at *target, struct buf *out) {
         struct json_at run;
         const char *title = NULL;
         const char *id = NULL;
@@ -66,16 +67,25 @@ static void ls_put_run(struct table *t, const struct json_at *target) {
                 (void)json_get_str(&run, "by", &by);
                 (void)json_get_u64(&run, "step", &step);
                 (void)json_get_u64(&run, "of", &of);
-                buf_puts(&text, title && *title ? title : id ? id : "");
+                buf_puts(out, title && *title ? title : id ? id : "");
                 if (of > 1)
-                        buf_printf(&text, " %llu/%llu", (unsigned long long)step,
+                        buf_printf(out, " %llu/%llu", (unsigned long long)step,
                                    (unsigned long long)of);
                 if (by && *by)
-                        buf_printf(&text, " (%s)", by);
+                        buf_printf(out, " (%s)", by);
         } else {
-                ls_say_duty(target, &text);
+                ls_say_duty(target, out);
         }
-        table_put(t, TABLE_PLAIN, buf_text(&text));
+}
+
+/* What it was, while nobody knows what it is. */
+static void ls_say_state(const struct json_at *target, const char *state, struct buf *out) {
+        const char *last = NULL;
+
+        buf_puts(out, state);
+        (void)json_get_str(target, "last_state", &last);
+        if (last && strcmp(state, "unknown") == 0)
+                buf_printf(out, ", was %s", last);
 }
 
 static void ls_put_labels(struct table *t, const struct json_at *target) {
@@ -96,7 +106,7 @@ static void ls_put_labels(struct table *t, const struct json_at *target) {
 }
 
 static int ls_put(struct table *t, const struct json_at *at, uint64_t now) {
-        CLEANUP(buf_done) struct buf since = {0};
+        CLEANUP(buf_done) struct buf since = {0}, run = {0}, state = {0};
         struct targetinfo i;
         uint64_t waiting;
         int r;
@@ -106,9 +116,11 @@ static int ls_put(struct table *t, const struct json_at *at, uint64_t now) {
                 return r;
         when_print(&since, i.since_usec, now);
         table_put(t, TABLE_PLAIN, i.name);
-        table_put(t, targetinfo_tone(i.state), i.state);
+        ls_say_state(at, i.state, &state);
+        table_put(t, targetinfo_tone(i.state), buf_text(&state));
         table_put(t, TABLE_PLAIN, buf_text(&since));
-        ls_put_run(t, at);
+        ls_say_run(at, &run);
+        table_put(t, TABLE_PLAIN, buf_text(&run));
         /* the target counts those of all controllers; of one that is away only ours are known */
         waiting = i.online ? i.queue : i.pending_runs;
         if (waiting > 0)
@@ -145,8 +157,51 @@ static int ls_table(struct table *t, const char *json) {
         return 0;
 }
 
+/* Without a terminal: a line for each target, and later one for each that changed. */
+static int ls_lines(struct changes *c, const char *json, struct buf *out) {
+        CLEANUP(json_free) struct json_doc *doc = NULL;
+        CLEANUP(buf_done) struct buf when = {0};
+        struct json_at root;
+        const char *gone;
+        int r;
+
+        r = client_parse(&doc, json);
+        if (r != 0)
+                return r;
+        root = json_root(doc);
+        when_print_exact(&when, clock_realtime_usec());
+        for (size_t k = 0; k < json_length(&root) && r == 0; k++) {
+                CLEANUP(buf_done) struct buf text = {0}, run = {0};
+                struct json_at at;
+                struct targetinfo i;
+
+                r = json_item(&root, k, &at);
+                if (r == 0)
+                        r = targetinfo_read(&at, &i);
+                if (r != 0)
+                        break;
+                ls_say_state(&at, i.state, &text);
+                ls_say_run(&at, &run);
+                if (run.len > 0)
+                        buf_printf(&text, "  %s", buf_text(&run));
+                while ((gone = changes_gone(c, i.name)))
+                        buf_printf(out, "%s  %s  no longer listed\n", buf_text(&when), gone);
+                if (changes_put(c, i.name, buf_text(&text)))
+                        buf_printf(out, "%s  %s  %s\n", buf_text(&when), i.name, buf_text(&text));
+        }
+        if (r != 0) {
+                say_error("the controller's answer cannot be read: %s", json_error(doc));
+                return STATUS_INFRA;
+        }
+        while ((gone = changes_gone(c, NULL)))
+                buf_printf(out, "%s  %s  no longer listed\n", buf_text(&when), gone);
+        return changes_end(c) < 0 || buf_check(out) < 0 ? STATUS_INFRA : 0;
+}
+
 struct ls {
         struct client *client;
+        struct changes changes;
+        char *health; /* as it was told last */
         const char *selector;
         bool json;
         bool terminal;
@@ -161,7 +216,26 @@ static int ls_end(struct ls *l, int status) {
         return sd_event_exit(l->event, 0);
 }
 
-/* On a terminal the table is painted over the last one; elsewhere it is printed again. */
+/* The lines that changed, and what is wrong with the controller when that did. */
+static int ls_tell(struct ls *l, const char *json) {
+        CLEANUP(buf_done) struct buf out = {0}, safe = {0}, health = {0};
+        int r;
+
+        r = health_print(l->client, &health);
+        if (r == 0 && strcmp(l->health ? l->health : "", buf_text(&health)) != 0) {
+                buf_puts(&out, buf_text(&health));
+                free(l->health);
+                l->health = buf_steal(&health);
+        }
+        if (r == 0)
+                r = ls_lines(&l->changes, json, &out);
+        if (r != 0)
+                return r;
+        term_safe_lines(&safe, buf_text(&out), out.len);
+        return verb_print(&safe);
+}
+
+/* On a terminal the table is painted over the last one; elsewhere the lines that changed are printed. */
 static int ls_paint(struct ls *l) {
         CLEANUP(mem_free) char *json = NULL;
         CLEANUP(buf_done) struct buf out = {0}, health = {0};
@@ -180,20 +254,20 @@ static int ls_paint(struct ls *l) {
         l->painted_usec = clock_monotonic_usec();
         if (l->json)
                 return verb_print_json(json);
+        if (!l->terminal)
+                return ls_tell(l, json);
         r = ls_table(&t, json);
         if (r != 0)
                 return r;
-        if (l->terminal)
-                buf_puts(&out, "\x1b[H");
+        buf_puts(&out, "\x1b[H");
         if (table_print(&t, say_columns(STDOUT_FILENO), rows > 2 ? rows - 2 : 0,
-                        say_colour(STDOUT_FILENO), l->terminal ? "\x1b[K\n" : "\n", &out) < 0)
+                        say_colour(STDOUT_FILENO), "\x1b[K\n", &out) < 0)
                 return STATUS_INFRA;
         r = health_print(l->client, &health);
         if (r != 0)
                 return r;
         term_safe_lines(&out, buf_text(&health), health.len);
-        if (l->terminal)
-                buf_puts(&out, "\x1b[J");
+        buf_puts(&out, "\x1b[J");
         return verb_print(&out);
 }
 
@@ -264,6 +338,8 @@ static int ls_watch(struct client *c, const char *selector, bool json) {
         sd_bus_detach_event(client_bus(c));
         sd_event_source_unref(l.timer);
         sd_event_unref(l.event);
+        changes_done(&l.changes);
+        free(l.health);
         return l.status;
 }
 

@@ -13,6 +13,7 @@
 struct reboot_options {
         bool force;
         bool drain;
+        bool wait;
         bool no_wait;
         const char *reason;
         uint64_t timeout_usec;
@@ -25,6 +26,8 @@ static const struct option_row reboot_options[] = {
                         "Start nothing more, and reboot when the present run has ended"),
         OPTION_TEXT_ROW(struct reboot_options, reason, 0, "reason", "TEXT",
                         "For the target's journal"),
+        OPTION_FLAG_ROW(struct reboot_options, wait, 0, "wait",
+                        "Show how it goes, until it is back (the default)"),
         OPTION_FLAG_ROW(struct reboot_options, no_wait, 0, "no-wait",
                         "Do not wait until it is back"),
         OPTION_DURATION_ROW(struct reboot_options, timeout_usec, 0, "timeout", "TIME",
@@ -52,10 +55,11 @@ static const char *reboot_step_words(const char *step) {
                 const char *step;
                 const char *words;
         } rows[] = {
-                {"asked", "asked"               },
-                {"going", "agreed and goes down"},
-                {"gone",  "is gone"             },
-                {"back",  "is back"             },
+                {"asked",   "asked"               },
+                {"going",   "agreed and goes down"},
+                {"gone",    "is gone"             },
+                {"overdue", "is overdue"          },
+                {"back",    "is back"             },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -70,6 +74,8 @@ static void reboot_progress(const char *json) {
         const char *target = NULL;
         const char *step = NULL;
         const char *text = NULL;
+        CLEANUP(buf_done) struct buf after = {0};
+        uint64_t elapsed = 0;
 
         if (json_parse(&doc, "progress", json, strlen(json)) != 0)
                 return;
@@ -78,8 +84,13 @@ static void reboot_progress(const char *json) {
             json_get_str(&root, "step", &step) != 0 || !step)
                 return;
         (void)json_get_str(&root, "text", &text);
-        say_note("%s %s%s%s", target, reboot_step_words(step), text && *text ? ": " : "",
-                 text ? text : "");
+        (void)json_get_u64(&root, "elapsed_usec", &elapsed);
+        if (strcmp(step, "asked") != 0) {
+                buf_puts(&after, " after ");
+                units_print_duration(&after, elapsed);
+        }
+        say_note("%s %s%s%s%s", target, reboot_step_words(step), buf_text(&after),
+                 text && *text ? ": " : "", text ? text : "");
 }
 
 static int reboot_on_signal(void *userdata, const char *signal, sd_bus_message *m) {
@@ -271,6 +282,10 @@ static int verb_reboot_run(const struct call *call) {
                           "them");
                 return STATUS_USAGE;
         }
+        if (o->wait && o->no_wait) {
+                say_error("--wait and --no-wait: take one of them");
+                return STATUS_USAGE;
+        }
         r = verb_selector(call, 0, call->n, &selector);
         if (r == 0 && reboot_request(o, timeout, &request) < 0)
                 r = STATUS_INFRA;
@@ -300,7 +315,8 @@ const struct verb verb_reboot = {
                 "this boot and this connection can answer.\n"
                 "A target that is busy refuses, unless --force or --drain is given. It counts as "
                 "back when it has "
-                "announced another boot id.",
+                "announced another boot id. How long it usually takes is learned from its last "
+                "reboots.",
         .options = reboot_options,
         .options_size = sizeof(struct reboot_options),
         .complete = "targets",

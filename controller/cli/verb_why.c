@@ -14,6 +14,7 @@ static void why_line(struct buf *out, const char *lead, const char *text) {
 static int why_print(const struct json_at *at, bool colour, struct buf *out) {
         const char *target = NULL;
         const char *state = NULL;
+        const char *advice = NULL;
         struct json_at evidence;
         enum table_tone tone;
         int r;
@@ -43,6 +44,9 @@ static int why_print(const struct json_at *at, bool colour, struct buf *out) {
                         return r;
                 why_line(out, "  - ", sentence);
         }
+        (void)json_get_str(at, "advice", &advice);
+        if (advice && *advice)
+                why_line(out, "  now: ", advice);
         return 0;
 }
 

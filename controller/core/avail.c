@@ -263,6 +263,16 @@ static bool proven(const struct avail_link *l, uint64_t asked_usec) {
         return l->online && l->proof_usec >= asked_usec;
 }
 
+/* The server's word that it is gone, some time ago: it has not been the last word of a server that stops. */
+static bool confirmed_gone(const struct avail *a, const struct avail_link *l) {
+        return l->online && l->alive_usec >= a->doubt_usec + AVAIL_HOLD_USEC;
+}
+
+/* From when on its silence counts. */
+static uint64_t from_usec(const struct avail *a, const struct avail_link *l) {
+        return a->first_usec > l->calm_usec ? a->first_usec : l->calm_usec;
+}
+
 static enum avail_state judge(const struct avail *a, const struct avail_link *l,
                               uint64_t now_usec) {
         if (a->leave != AVAIL_STAYS) {
@@ -271,7 +281,7 @@ static enum avail_state judge(const struct avail *a, const struct avail_link *l,
                 return a->leave == AVAIL_REBOOTS ? AVAIL_REBOOTING : AVAIL_AWAY;
         }
         if (!a->present) {
-                if (a->doubt_usec > 0 && !proven(l, a->doubt_usec + AVAIL_HOLD_USEC))
+                if (a->doubt_usec > 0 && !confirmed_gone(a, l))
                         return a->state;
                 return AVAIL_OFFLINE;
         }
@@ -279,11 +289,11 @@ static enum avail_state judge(const struct avail *a, const struct avail_link *l,
                 return a->state;
         if (a->unanswered == 0)
                 return a->announced;
-        if (a->unanswered >= AVAIL_PROOF_PINGS && proven(l, a->first_usec + AVAIL_PROOF_USEC))
+        if (a->unanswered >= AVAIL_PROOF_PINGS && proven(l, from_usec(a, l) + AVAIL_PROOF_USEC))
                 return AVAIL_OFFLINE;
-        if (a->unanswered >= 2 && proven(l, a->first_usec + silent_usec(a, l)))
+        if (a->unanswered >= 2 && proven(l, from_usec(a, l) + silent_usec(a, l)))
                 return AVAIL_SILENT;
-        if (now_usec >= a->first_usec + avail_late_usec(a, l) && proven(l, a->first_usec + 1))
+        if (proven(l, from_usec(a, l) + avail_late_usec(a, l)))
                 return AVAIL_SUSPECT;
         /* what was said of it stays until it is refuted */
         return a->state == AVAIL_SILENT || a->state == AVAIL_SUSPECT ? a->state : a->announced;
@@ -293,7 +303,7 @@ bool avail_judge(struct avail *a, const struct avail_link *l, uint64_t realtime_
                  uint64_t now_usec) {
         enum avail_state s = judge(a, l, now_usec);
 
-        if (a->doubt_usec > 0 && proven(l, a->doubt_usec + AVAIL_HOLD_USEC))
+        if (a->doubt_usec > 0 && confirmed_gone(a, l))
                 a->doubt_usec = 0;
         if (s == a->state)
                 return false;
@@ -316,9 +326,9 @@ static size_t steps(const struct avail *a, const struct avail_link *l, uint64_t 
         }
         if (!a->confirmed || a->unanswered == 0)
                 return 0;
-        ret[0] = a->first_usec + avail_late_usec(a, l);
-        ret[1] = a->first_usec + silent_usec(a, l);
-        ret[2] = a->first_usec + AVAIL_PROOF_USEC;
+        ret[0] = from_usec(a, l) + avail_late_usec(a, l);
+        ret[1] = from_usec(a, l) + silent_usec(a, l);
+        ret[2] = from_usec(a, l) + AVAIL_PROOF_USEC;
         return 3;
 }
 
@@ -326,6 +336,8 @@ bool avail_wants_proof(const struct avail *a, const struct avail_link *l, uint64
         uint64_t at[3];
         size_t n = steps(a, l, at);
 
+        if (!a->present)
+                return n > 0 && at[0] <= now_usec && !confirmed_gone(a, l);
         for (size_t i = 0; i < n; i++)
                 if (at[i] <= now_usec && !proven(l, at[i]))
                         return true;

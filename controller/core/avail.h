@@ -3,7 +3,7 @@
  *
  *   evidence                                                                       state
  *   it announced itself, and no ping of ours is late                               what it announced
- *   a ping is late, and our server has answered something that was asked later     suspect
+ *   a ping is late, and our server has answered what was asked after it was        suspect
  *   pings unanswered, and our server has answered what was asked 2.5 s after       silent
  *     the first of them; the server still says online (a daemon that hangs, or a
  *     cable whose loss the server has not noticed yet: from here they look alike)
@@ -15,9 +15,10 @@
  *   the same beyond the time promised or usual                                     overdue
  *
  * "Answered what was asked later" is the whole proof of our own link: not that something arrived (it may have lain in a
- * buffer), but that a question asked after the one in doubt made its way there and back. Without it nothing
- * changes, and with our connection gone nothing is known at all: the state is then the last one known. A server that stops
- * says "gone" of everybody and then closes our stream: that word is not proven, and is dropped with it.
+ * buffer), but that a question asked after the one in doubt made its way there and back, promptly. Without it
+ * nothing changes, and with our connection gone nothing is known at all: the state is then the last one known. A server that
+ * hung for a while has not shown anything: everybody's time begins again. One that stops says "gone" of everybody and
+ * then closes our stream: that word is not proven, and is dropped with it.
  *
  * Pure: times are arguments; realtime ones are for people, the monotonic ones for decisions. Whom to ping when is
  * patrol.h's business, names and facts of a machine are fleet.h's.
@@ -77,9 +78,12 @@ enum avail_leave {
 struct avail_link {
         bool online;
         bool mute; /* our own server does not answer */
-        /* monotonic: when the latest question was asked that has been answered */
+        /* monotonic: when the latest question was asked that was answered promptly */
         uint64_t proof_usec;
-        uint64_t slow_usec; /* how long answers took lately, at worst: of anybody */
+        uint64_t alive_usec; /* the same, however long the answer took */
+        uint64_t slow_usec;  /* how long answers took lately, at worst: of anybody */
+        uint64_t
+                calm_usec; /* monotonic: until then our own server was slow, and nobody's delay counts */
 };
 
 struct avail {

@@ -4,8 +4,9 @@
 
 #include <assert.h>
 
-#define TOKEN USEC_PER_SEC      /* one ping */
-#define TOKENS_MAX (25 * TOKEN) /* a burst */
+#define TOKEN USEC_PER_SEC                  /* one ping */
+#define TOKENS_MAX (25 * TOKEN)             /* a burst */
+#define BEST_MAX_USEC (500 * USEC_PER_MSEC) /* no network of a lab is slower than that */
 #define SLOW_HALF_USEC (2 * USEC_PER_SEC)
 #define TOKENS_FOR_IDLE (3 * TOKEN) /* the urgent leave so many */
 
@@ -29,8 +30,9 @@ void patrol_look(struct patrol *p) {
 void patrol_online(struct patrol *p, uint64_t now_usec) {
         struct avail_link *l = &p->fleet->link;
 
-        *l = (struct avail_link){.online = true, .proof_usec = now_usec};
-        p->asked_usec = p->asked_last_usec = 0;
+        *l = (struct avail_link){.online = true, .proof_usec = now_usec, .alive_usec = now_usec};
+        p->asked_usec = p->asked_last_usec = p->best_usec = 0;
+        p->n_open = 0;
         p->heard_usec = now_usec;
         patrol_look(p);
 }
@@ -52,6 +54,8 @@ void patrol_heard(struct patrol *p, uint64_t now_usec) {
 static void note_delay(struct patrol *p, uint64_t usec, uint64_t now_usec) {
         struct avail_link *l = &p->fleet->link;
 
+        if (p->best_usec == 0 || usec < p->best_usec)
+                p->best_usec = usec < BEST_MAX_USEC ? usec : BEST_MAX_USEC;
         for (; l->slow_usec > 0 && now_usec >= p->slow_at_usec + SLOW_HALF_USEC;
              p->slow_at_usec += SLOW_HALF_USEC)
                 l->slow_usec /= 2;
@@ -62,16 +66,43 @@ static void note_delay(struct patrol *p, uint64_t usec, uint64_t now_usec) {
         p->slow_at_usec = now_usec;
 }
 
-void patrol_proven(struct patrol *p, uint64_t asked_usec, uint64_t now_usec) {
+/* Returns false when it took so long that it proves nothing. */
+static bool prove(struct patrol *p, uint64_t asked_usec, uint64_t now_usec) {
         struct avail_link *l = &p->fleet->link;
+        uint64_t took = now_usec > asked_usec ? now_usec - asked_usec : 0;
 
-        note_delay(p, now_usec > asked_usec ? now_usec - asked_usec : 0, now_usec);
-
+        note_delay(p, took, now_usec);
+        if (asked_usec > l->alive_usec)
+                l->alive_usec = asked_usec;
+        if (took > PATROL_PROMPT_USEC + 2 * p->best_usec)
+                return false;
         if (asked_usec > l->proof_usec)
                 l->proof_usec = asked_usec;
+        return true;
+}
+
+void patrol_proven(struct patrol *p, uint64_t asked_usec, uint64_t now_usec) {
+        /* while our server owes us an answer, that one decides: it may have hung, and all that comes now was late */
+        if (p->n_open == 0)
+                prove(p, asked_usec, now_usec);
+        else
+                note_delay(p, now_usec > asked_usec ? now_usec - asked_usec : 0, now_usec);
         /* somebody may have waited for it */
         if (p->wants_proof)
                 patrol_look(p);
+}
+
+void patrol_unanswered(struct patrol *p) {
+        if (p->n_open > 0)
+                p->n_open--;
+}
+
+void patrol_answered(struct patrol *p, uint64_t asked_usec, uint64_t now_usec) {
+        patrol_unanswered(p);
+        /* until now whoever was asked may have been asked in vain: their time begins again */
+        if (!prove(p, asked_usec, now_usec))
+                p->fleet->link.calm_usec = now_usec;
+        patrol_look(p);
 }
 
 void patrol_pinged(struct patrol *p, struct target *t, uint64_t realtime_usec, uint64_t now_usec) {
@@ -83,6 +114,7 @@ void patrol_asked(struct patrol *p, uint64_t now_usec) {
         if (p->asked_usec == 0)
                 p->asked_usec = now_usec;
         p->asked_last_usec = now_usec;
+        p->n_open++;
 }
 
 static void sooner(struct patrol *p, uint64_t at_usec) {
@@ -153,7 +185,8 @@ static bool ask(struct patrol *p, uint64_t now_usec, struct patrol_action *ret) 
         }
         if (p->asked_usec > 0 && !mute)
                 sooner(p, p->asked_usec + PATROL_MUTE_USEC);
-        if (!p->wants_proof && !mute) {
+        /* the first question tells how long an answer takes when nothing is wrong */
+        if (!p->wants_proof && !mute && (p->best_usec > 0 || p->n_open > 0)) {
                 if (now_usec < p->heard_usec + PATROL_QUIET_USEC) {
                         sooner(p, p->heard_usec + PATROL_QUIET_USEC);
                         return false;

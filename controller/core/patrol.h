@@ -20,6 +20,7 @@
 #define PATROL_QUIET_USEC UINT64_C(20000000) /* our server is asked when nothing came for so long */
 #define PATROL_ASK_USEC UINT64_C(200000)     /* at most so often */
 #define PATROL_MUTE_USEC UINT64_C(3000000)
+#define PATROL_PROMPT_USEC UINT64_C(250000) /* and what the best answer took, twice */
 
 enum patrol_kind {
         PATROL_PING,       /* @target, at its full JID; then patrol_pinged() */
@@ -47,7 +48,9 @@ struct patrol {
         /* our server */
         uint64_t asked_usec; /* the first question that it has not answered; 0 */
         uint64_t asked_last_usec;
+        unsigned n_open; /* questions to it that are under way */
         uint64_t heard_usec;
+        uint64_t best_usec; /* the shortest delay of an answer on this connection; 0: none came */
         uint64_t slow_at_usec; /* when fleet.link.slow_usec was last halved, or raised */
         /* the present round */
         enum patrol_pass pass;
@@ -73,8 +76,11 @@ void patrol_online(struct patrol *p, uint64_t now_usec);
 void patrol_offline(struct patrol *p);
 /* Anything arrived from our server. */
 void patrol_heard(struct patrol *p, uint64_t now_usec);
-/* A question that was asked then has been answered. */
+/* A question that was asked then has been answered: by our server; by a machine. */
+void patrol_answered(struct patrol *p, uint64_t asked_usec, uint64_t now_usec);
 void patrol_proven(struct patrol *p, uint64_t asked_usec, uint64_t now_usec);
+/* Our server has not answered for so long that nobody waits any more. */
+void patrol_unanswered(struct patrol *p);
 /* Something happened to a machine: look soon. */
 void patrol_look(struct patrol *p);
 /* 1..256 */

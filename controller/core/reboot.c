@@ -127,9 +127,10 @@ bool reboot_announced(struct reboot *r, const char *boot, uint64_t now_usec) {
         return true;
 }
 
-bool reboot_gone(struct reboot *r) {
+bool reboot_gone(struct reboot *r, uint64_t now_usec) {
         if (r->state != REBOOT_WAITING || r->went)
                 return false;
+        r->went_usec = now_usec - r->started_usec;
         return r->went = true;
 }
 

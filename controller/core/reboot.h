@@ -49,7 +49,9 @@ struct reboot {
         char boot_after[65];
         bool simulated;
         bool draining;
-        bool went; /* seen gone */
+        bool went;          /* seen gone */
+        uint64_t went_usec; /* after so long */
+        bool overdue;       /* said so */
         enum reboot_exit exit;
         uint64_t took_usec;
         struct buf error; /* a sentence; empty when all is well */
@@ -84,6 +86,6 @@ void reboot_failed(struct reboot *r, const char *text);
 void reboot_unanswered(struct reboot *r, bool lost);
 /* Presence. Return true when that is news to whoever watches. */
 bool reboot_announced(struct reboot *r, const char *boot, uint64_t now_usec);
-bool reboot_gone(struct reboot *r);
+bool reboot_gone(struct reboot *r, uint64_t now_usec);
 /* The whole took too long. @sentence: how the target is now. */
 void reboot_expired(struct reboot *r, const char *sentence, uint64_t now_usec);

@@ -248,7 +248,7 @@ def test_controller_goes_away(alone):
     alone.pc("pc1").start()
     alone.wait_ready("pc1")
     client = alone.popen("ls", "--watch")
-    assert b"NAME" in client.stdout.readline()
+    assert b"pc1  ready" in client.stdout.readline()
     ctl.kill()
     _, err = client.communicate(timeout=10)
     assert client.returncode == 3

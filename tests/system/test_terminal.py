@@ -209,6 +209,20 @@ def test_facts_of_a_hostile_target(lab, screen):
             assert b"refused it" in s.data, (args, s.data)
 
 
+def test_a_watched_list_fits_a_narrow_terminal(lab, screen):
+    """It is painted again when something changes, and no line is longer than the terminal is wide."""
+    s = screen("ls", "--watch", columns=24)
+    s.until(b"pc1")
+    run = submit(lab, "pc1", "sh", "-c", "sleep 0.5")
+    s.until(b"busy")
+    lab.wait_run(run)
+    s.type(b"\x03")
+    assert s.end() == 0
+    text = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", s.data).decode()
+    table = [line for line in text.replace("^C", "").splitlines() if line.strip()]
+    assert table and max(map(len, table)) <= 24, table
+
+
 def test_arguments_come_back_harmless(lab, screen):
     """What is typed is shown in errors: a pasted escape sequence is not obeyed either."""
     for args in (["\x1b[2J"], ["ls", "\x1b[2J\x9b"], ["show", "\x1b[2J"], ["ls", "--\x1b[2J"],

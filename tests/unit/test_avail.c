@@ -111,17 +111,18 @@ static const struct story stories[] = {
                  {LOGIN, 0, 0, READY_},
                  {PING, 1000, 0, READY_},
                  {LOOK, 2499, 0, READY_},
-                 {LOOK, 9000, 0, READY_},     /* nothing came from the server: our own link? */
-                 {PROVEN, 9001, 999, READY_}, /* asked before the ping: proves nothing */
-                 {PROVEN, 9002, 1001, SUSPECT_},
+                 {LOOK, 9000, 0, READY_},      /* nothing came from the server: our own link? */
+                 {PROVEN, 9001, 999, READY_},  /* asked before the ping: proves nothing */
+                 {PROVEN, 9002, 2499, READY_}, /* before it was late */
+                 {PROVEN, 9003, 2500, SUSPECT_},
          }},
         {"late, silent, and alive again",
          {
                  {LOGIN, 0, 0, READY_},
                  {PING, 1000, 0, READY_},
                  {PROVEN, 2000, 1900, READY_}, /* not late yet */
-                 {LOOK, 2500, 0, SUSPECT_},
-                 {PING, 2500, 0, SUSPECT_},
+                 {PING, 2500, 0, READY_},
+                 {PROVEN, 2501, 2500, SUSPECT_},
                  {PROVEN, 3400, 3499, SUSPECT_},
                  {PROVEN, 3500, 3500, SILENT_},
                  {LOOK, 59000, 0, SILENT_},
@@ -328,14 +329,14 @@ static void take(struct avail *a, struct avail_link *l, const struct step *s) {
                 avail_ponged(a, s->ms * USEC_PER_MSEC, real, now);
                 break;
         case PROVEN:
-                l->proof_usec = NOW + s->ms * USEC_PER_MSEC;
+                l->proof_usec = l->alive_usec = NOW + s->ms * USEC_PER_MSEC;
                 break;
         case LOST:
                 avail_unconfirm(a);
                 *l = (struct avail_link){0};
                 break;
         case ONLINE:
-                *l = (struct avail_link){.online = true, .proof_usec = now};
+                *l = (struct avail_link){.online = true, .proof_usec = now, .alive_usec = now};
                 break;
         case NOT_BACK:
                 avail_not_back(a, real);
@@ -349,7 +350,7 @@ static void take(struct avail *a, struct avail_link *l, const struct step *s) {
 static void tells_the_stories(void **state) {
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(stories); i++) {
-                struct avail_link link = {.online = true, .proof_usec = NOW};
+                struct avail_link link = {.online = true, .proof_usec = NOW, .alive_usec = NOW};
                 struct avail a;
 
                 avail_init(&a);
@@ -375,7 +376,7 @@ static void tells_the_stories(void **state) {
 static void deadlines_miss_nothing(void **state) {
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(stories); i++) {
-                struct avail_link link = {.online = true, .proof_usec = NOW};
+                struct avail_link link = {.online = true, .proof_usec = NOW, .alive_usec = NOW};
                 struct avail a;
 
                 avail_init(&a);
@@ -407,7 +408,7 @@ static const struct avail_link online = {.online = true};
 
 static struct avail online_at(uint64_t now, enum avail_state announced) {
         const struct avail_news news = {.announced = announced, .fresh = true, .part = 128};
-        const struct avail_link link = {.online = true, .proof_usec = now};
+        const struct avail_link link = {.online = true, .proof_usec = now, .alive_usec = now};
         struct avail a;
 
         avail_init(&a);

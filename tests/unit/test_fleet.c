@@ -86,7 +86,7 @@ static bool judge(const struct fleet *f, struct target *t, uint64_t at) {
 static void only_the_resource_that_speaks_can_go(void **state) {
         CLEANUP(fleet_done)
         struct fleet f = {
-                .link = {.online = true, .proof_usec = USEC_NEVER}
+                .link = {.online = true, .proof_usec = USEC_NEVER, .alive_usec = USEC_NEVER}
         };
         struct target *t = add(&f, "pc1@lab");
 

@@ -297,7 +297,8 @@ static void notes_say_why_it_waits(void **state) {
 
         run_submitted(second, "s1", NOW);
         run_cancelled(second, "ana", REAL);
-        fleet.link = (struct avail_link){.online = true, .proof_usec = UINT64_MAX};
+        fleet.link = (struct avail_link){
+                .online = true, .proof_usec = UINT64_MAX, .alive_usec = UINT64_MAX};
         fleet_gone(t, NULL, NULL, REAL, NOW);
         avail_judge(&t->avail, &fleet.link, REAL, NOW);
         buf_clear(&out);

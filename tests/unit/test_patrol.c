@@ -90,7 +90,10 @@ static void act(struct world *w, const struct patrol_action *a) {
                 break;
         case PATROL_ASK_SERVER:
                 patrol_asked(&w->patrol, w->now);
-                w->server_asked = w->now;
+                if (w->server_asked == 0) /* it answers in order */
+                        w->server_asked = w->now;
+                else
+                        patrol_unanswered(&w->patrol);
                 w->server_pings++;
                 break;
         case PATROL_TELL:
@@ -111,7 +114,7 @@ static void run(struct world *w, uint64_t usec) {
                 if (w->server_asked > 0 && !w->server_dead &&
                     w->now > w->server_asked + USEC_PER_MSEC) {
                         patrol_heard(&w->patrol, w->now);
-                        patrol_proven(&w->patrol, w->server_asked, w->now);
+                        patrol_answered(&w->patrol, w->server_asked, w->now);
                         w->server_asked = 0;
                 }
                 for (size_t k = w->n_open; k-- > 0;) {
@@ -275,6 +278,27 @@ static void a_dead_server_is_our_trouble_and_nobody_elses(void **state) {
         world_done(&w);
 }
 
+/* It hangs, and goes on: what it had in its hands comes after the answer to our own question. */
+static void a_server_that_hung_makes_nobody_suspect(void **state) {
+        (void)state;
+        for (uint64_t hang = 1; hang < 20; hang++) {
+                struct world w;
+
+                world_init(&w, 20, AVAIL_READY, hang);
+                run(&w, (hang % 2 ? 10 * USEC_PER_SEC : USEC_PER_SEC / 10));
+                w.server_dead = true;
+                run(&w, hang * USEC_PER_SEC);
+                w.server_dead = false;
+                w.slow = w.now; /* nobody has answered yet */
+                run(&w, 100 * USEC_PER_MSEC);
+                w.slow = 0;
+                run(&w, 10 * USEC_PER_SEC);
+                assert_int_equal(w.told, 0);
+                assert_false(w.fleet.link.mute);
+                world_done(&w);
+        }
+}
+
 static void asks_the_server_when_nobody_else_is_there(void **state) {
         struct world w;
 
@@ -364,6 +388,7 @@ int main(void) {
                 cmocka_unit_test(everything_dies_at_once),
                 cmocka_unit_test(the_idle_get_their_share),
                 cmocka_unit_test(a_dead_server_is_our_trouble_and_nobody_elses),
+                cmocka_unit_test(a_server_that_hung_makes_nobody_suspect),
                 cmocka_unit_test(asks_the_server_when_nobody_else_is_there),
                 cmocka_unit_test(rests_while_our_own_connection_is_down),
                 cmocka_unit_test(proves_a_clean_end),

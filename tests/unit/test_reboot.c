@@ -25,8 +25,9 @@ static void the_boot_id_is_the_proof(void **state) {
         assert_int_equal(r.state, REBOOT_WAITING);
         /* a presence that was under way, and a reconnect, prove nothing */
         assert_false(reboot_announced(&r, "b1", NOW + 2));
-        assert_true(reboot_gone(&r));
-        assert_false(reboot_gone(&r));
+        assert_true(reboot_gone(&r, NOW + 3));
+        assert_int_equal(r.went_usec, 3);
+        assert_false(reboot_gone(&r, NOW + 4));
         assert_false(reboot_announced(&r, "b1", NOW + 3));
         assert_true(reboot_announced(&r, "b2", NOW + 4));
         assert_int_equal(r.state, REBOOT_ENDED);

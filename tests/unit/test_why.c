@@ -14,7 +14,7 @@ struct fixture {
 static int setup(void **state) {
         struct fixture *x = calloc(1, sizeof(*x));
 
-        x->f.link = (struct avail_link){.online = true, .proof_usec = NOW};
+        x->f.link = (struct avail_link){.online = true, .proof_usec = NOW, .alive_usec = NOW};
         x->f.settled = true;
         assert_int_equal(fleet_add(&x->f, "pc2@lab", &x->t), 0);
         x->t->subscribed = true;
@@ -83,7 +83,7 @@ static void one_sentence(void **state) {
         SENTENCE(x, 0, "pc2 is busy (memory, step 2 of 5, for ana)");
         fleet_gone(x->t, NULL, NULL, REAL, NOW);
         SENTENCE(x, 0, "pc2 has just gone");
-        x->f.link.proof_usec = USEC_NEVER;
+        x->f.link.proof_usec = x->f.link.alive_usec = USEC_NEVER;
         judge(x, 0);
         SENTENCE(x, 60, "pc2 is offline since 23:00:00");
         SENTENCE(x, 48 * 3600, "pc2 is offline since 2025-12-31 23:00");
@@ -122,7 +122,7 @@ static void of_one_that_is_silent(void **state) {
                  "last heard 4.0s ago, at 23:00:00\n"
                  "boot id b1\n");
         avail_pinged(&x->t->avail, 1, REAL, NOW + 3 * USEC_PER_SEC);
-        x->f.link.proof_usec = USEC_NEVER;
+        x->f.link.proof_usec = x->f.link.alive_usec = USEC_NEVER;
         judge(x, 5);
         EVIDENCE(x, 6,
                  "silent since 23:00:05, for 1.0s\n"
@@ -144,7 +144,7 @@ static void of_one_that_is_gone(void **state) {
                  "the server says it is gone, since 23:00:00: Disconnected: timeout; that is a "
                  "moment ago and not proven yet\n"
                  "last heard 0s ago, at 23:00:00\n");
-        x->f.link.proof_usec = USEC_NEVER;
+        x->f.link.proof_usec = x->f.link.alive_usec = USEC_NEVER;
         judge(x, 1);
         EVIDENCE(x, 2,
                  "offline since 23:00:01, for 1.0s\n"
