@@ -273,7 +273,7 @@ static void others_take_no_place(void **state) {
         const struct runq_new_run plain = {.id = "x"}, holder = {.id = "x", .lease = 7};
         const struct runq_new_run heal = {.id = "x", .heal = true};
         struct fixture *f = *state;
-        char id[8];
+        char id[16];
 
         runq_reserve(f->q, 7);
         for (int i = 0; i < 3; i++) {
