@@ -230,6 +230,7 @@ def memory(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
 
 
+@pytest.mark.long     # its bounds are those of a quiet machine
 def test_who_may_only_look_asks_without_end(place, ida, ivo):
     """Long questions about everything, again and again: no more memory, and nobody else waits."""
     runs = [ida.exec("seq", "2000") for _ in range(3)]

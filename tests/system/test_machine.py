@@ -290,6 +290,7 @@ def test_a_cancel_ends_all_of_it(place):
     assert place.guest.root("grep -lx sleep /proc/[0-9]*/comm; true").out == ""
 
 
+@pytest.mark.long
 def test_the_reboot_goes_through_logind(place):
     guest, before = place.guest, len(place.guest.boots)
     result = place.lab.rota("reboot", NAME, "--json", "--reason", "because", timeout=BOOT)
@@ -384,6 +385,7 @@ def test_a_step_of_root_crashes_the_kernel(place):
         guest.root("rm -r /etc/systemd/system/rota-step@.service.d && systemctl daemon-reload")
 
 
+@pytest.mark.long
 def test_a_frozen_machine_is_reset_by_its_watchdog(place):
     guest, lab = place.guest, place.lab
     before = len(guest.boots)
