@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAL_FRAMES 1000 /* then they go into the database */
 #define STORE_VERSION 4
 
 /* One row of the table of statements: prepared once, on first use. */
@@ -126,6 +127,8 @@ static const char *const changes[STORE_VERSION] = {
 
 struct store {
         sqlite3 *db;
+        int frames; /* in the WAL */
+        bool sick;  /* a sync has failed: see heal() */
         sqlite3_stmt *statements[N_STATEMENTS];
 };
 
@@ -210,15 +213,70 @@ static int plain(struct store *s, enum statement which) {
         return r < 0 ? r : step_done(st);
 }
 
+/* What was committed goes from the WAL into the database. Returns 0 or -errno; -EBUSY: not all of it, somebody reads. */
+static int checkpoint(struct store *s) {
+        sqlite3_file *file = NULL;
+        sqlite3_int64 size = 0;
+        int frames = 0, moved = 0;
+        int r = translate(
+                sqlite3_file_control(s->db, NULL, SQLITE_FCNTL_FILE_POINTER, (void *)&file));
+
+        if (r == 0)
+                r = translate(file->pMethods->xFileSize(file, &size));
+        if (r < 0)
+                return r;
+        r = translate(
+                sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved));
+        if (r < 0 && r != -EBUSY) {
+                /* what was added may be given up, see heal(); SQLite counts none of it as moved */
+                file->pMethods->xTruncate(file, size);
+                s->sick = true;
+        }
+        return r == 0 && moved < frames ? -EBUSY : r;
+}
+
+/*
+ * After a sync that failed the file system may have given up blocks of the WAL for good: ext4 takes what is written there
+ * again, and every sync of it, without an error, and after a power cut there are zeros. So all that was committed is
+ * moved to the database, and the WAL begins anew on other blocks.
+ */
+static int heal(struct store *s) {
+        int r = checkpoint(s);
+
+        if (r == 0)
+                r = translate(sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                                        NULL, NULL));
+        if (r == 0)
+                s->sick = false;
+        return r;
+}
+
+static int on_wal(void *userdata, sqlite3 *db, const char *name, int n_frames) {
+        struct store *s = userdata;
+
+        (void)db;
+        (void)name;
+        s->frames = n_frames;
+        return SQLITE_OK;
+}
+
 int store_begin(struct store *s) {
-        return plain(s, ST_BEGIN);
+        int r = 0;
+
+        if (s->sick)
+                r = heal(s);
+        else if (s->frames >= WAL_FRAMES)
+                r = checkpoint(s);
+        return r < 0 && (s->sick || r != -EBUSY) ? r : plain(s, ST_BEGIN);
 }
 
 int store_commit(struct store *s) {
         int r = plain(s, ST_COMMIT);
 
-        if (r < 0)
+        if (r < 0) {
+                s->sick = true;
                 store_rollback(s);
+        }
         return r;
 }
 
@@ -314,6 +372,7 @@ int store_open(struct store **ret, const char *path, char **ret_error) {
                                       NULL));
         if (r == 0) {
                 sqlite3_busy_timeout(s->db, 2000);
+                sqlite3_wal_hook(s->db, on_wal, s); /* instead of SQLite's own checkpoints */
                 r = translate(sqlite3_exec(s->db,
                                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                                            "PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;"
@@ -327,7 +386,7 @@ int store_open(struct store **ret, const char *path, char **ret_error) {
         /* After a sync that failed, what a predecessor had committed may be readable and yet not on the disk, and the
          * kernel takes it for clean: all of it is written again. Where there is no space it stays as good as it was. */
         if (r == 0)
-                sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+                (void)heal(s);
         if (r < 0) {
                 if (!why && s->db && asprintf(&why, "%s", sqlite3_errmsg(s->db)) < 0)
                         why = NULL;

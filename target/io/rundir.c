@@ -511,13 +511,17 @@ int rundir_append(struct rundir *d, const char *run, uint64_t offset, const stru
         if (r < 0)
                 return r;
         r = write_all(fd, lines->data, lines->len, offset);
-        if (r < 0)
-                return r;
         /* What a write that failed before left behind may be longer. */
-        if (fstat(fd, &st) < 0 || ((uint64_t)st.st_size > offset + lines->len &&
-                                   ftruncate(fd, (off_t)(offset + lines->len)) < 0))
-                return -errno;
-        return fdatasync(fd) < 0 ? -errno : 0;
+        if (r == 0 && (fstat(fd, &st) < 0 || ((uint64_t)st.st_size > offset + lines->len &&
+                                              ftruncate(fd, (off_t)(offset + lines->len)) < 0)))
+                r = -errno;
+        if (r == 0 && fdatasync(fd) < 0)
+                r = -errno;
+        /* Blocks whose writing failed are given up: ext4 never makes them good, however often they are written and
+         * synced again without an error. */
+        if (r < 0)
+                (void)!ftruncate(fd, (off_t)offset);
+        return r;
 }
 
 int rundir_write(struct rundir *d, const char *run, const char *name, const struct buf *content) {

@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import os
 import random
+import re
 import struct
 import subprocess
 import tempfile
@@ -46,14 +47,16 @@ class CutDisk:
     """An ext4 of @size bytes at @path. Nothing is left of it when its process ends; to call own_mounts() before is the
     other half of that."""
 
-    def __init__(self, path, size=64 * MB):
+    def __init__(self, path, size=64 * MB, where=None):
         self.path = Path(path)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         # in memory when there is room: then a sync costs no more than the file system itself
-        with tempfile.NamedTemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as image:
+        where = where or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
+        with tempfile.NamedTemporaryFile(dir=where) as image:
             image.truncate(size)
             do("mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4", "-E",
                "lazy_itable_init=0,lazy_journal_init=0", image.name)
+            self._made(image)
             self.device = do("losetup", "-f", "--show", image.name)
         self._held = os.open(self.device, os.O_RDWR | os.O_CLOEXEC)
         # detached by the kernel when nobody has it open: we and the mount do
@@ -63,6 +66,9 @@ class CutDisk:
         fcntl.ioctl(self._held, LOOP_SET_STATUS64, bytes(info))
         self.mounted = False
         self.mount()
+
+    def _made(self, image):
+        """Before its first mount."""
 
     def mount(self):
         do("mount", "-t", "ext4", self.device, self.path)
@@ -86,16 +92,56 @@ class CutDisk:
         os.close(self._held)
 
 
-class Power:
-    """The disks of a stand, and pulling the plug of the one, the other, or both."""
+class BadDisk(CutDisk):
+    """One that has no more sectors to give when it is told so: what is written to new blocks fails, as on a medium that
+    breaks. The fsync() says so once; the kernel takes the pages for clean, and what was in them is gone."""
 
-    def __init__(self, stand):
+    def __init__(self, path):
+        self.back = Path(path).parent / "medium"
+        self.back.mkdir()
+        do("mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", self.back)
+        super().__init__(path, where=self.back)
+        self._filler = self.back / "filler"
+        # the loop device says of a request that half of it failed that all is well: a block each
+        Path(f"/sys/block/{Path(self.device).name}/queue/max_sectors_kb").write_text("4")
+
+    def _made(self, image):
+        """What the file system has for itself, the journal above all, is on sectors that stay good."""
+        told = do("dumpe2fs", image.name)
+        free = [tuple(map(int, r.split("-"))) for m in re.finditer(r"^  Free blocks: (.*)$", told, re.M)
+                for r in m[1].split(", ") if "-" in r]
+        at = 0
+        for first, last in [*free, (image.seek(0, os.SEEK_END) // 4096, 0)]:
+            os.pwrite(image.fileno(), os.pread(image.fileno(), (first - at) * 4096, at * 4096), at * 4096)
+            at = last + 1
+
+    def fail(self):
+        with open(self._filler, "wb", buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(MB))
+        # to the last page
+        with open(self._filler, "ab", buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(4096))
+
+    def heal(self):
+        self._filler.unlink()
+
+    def gave_up(self):
+        """The file system has made itself read-only."""
+        return os.statvfs(self.path).f_flag & os.ST_RDONLY
+
+
+class Power:
+    """The disks of a stand, and pulling the plug of the one, the other, or both. The one of @bad can fail."""
+
+    def __init__(self, stand, bad=None):
         self.stand, self.cycles = stand, 0
         self.disks = {}
         stand.at_close.append(self.close)
         own_mounts()
         for name, piece in (("target", stand.pc), ("controller", stand.ctl)):
-            self.disks[name] = CutDisk(piece.path / "state")
+            self.disks[name] = (BadDisk if name == bad else CutDisk)(piece.path / "state")
 
     def close(self):
         for disk in self.disks.values():
@@ -160,7 +206,7 @@ class Runs:
 
     def __init__(self, stand):
         stand.number += 1
-        self.stand, self.due = stand, []
+        self.stand, self.due, self.tries = stand, [], 0
         self.witness = Witness(stand.pc.path / "witness")
         self.witness.path.unlink(missing_ok=True)
         self.end = time.monotonic() + DEADLINE
@@ -169,15 +215,21 @@ class Runs:
         return max(self.end - time.monotonic(), 1)
 
     def submit(self, name, *steps):
-        number = self.stand.number
-        tokens = [f"{name}-{number}-{i}" for i in range(len(steps))]
+        self.stand.wait(lambda: self.try_submit(name, *steps), self.left(), f"{name} is accepted")
+
+    def try_submit(self, name, *steps):
+        """Whether it was acknowledged. Each try has its own tokens."""
+        self.tries += 1
+        tokens = [f"{name}-{self.stand.number}-{self.tries}-{i}" for i in range(len(steps))]
         plan = self.stand.pc.path / "plan.json"
         plan.write_text('{"name":"%s","steps":[%s]}' % (name, ",".join(
             '{"exec":["sh","-c","%s"]}' % self.witness.script(t, script)
             for t, (script, _) in zip(tokens, steps))))
-        result = self.stand.insist("run", "-d", self.stand.pc.name, "--plan", plan,
-                                   deadline=self.left())
+        result = self.stand.rota("run", "-d", self.stand.pc.name, "--plan", plan)
+        if result.code != 0:
+            return False
         self.due.append(Due(result.out.split()[1], [(t, out) for t, (_, out) in zip(tokens, steps)]))
+        return True
 
     def show(self, run):
         """As the controller says now; None while it cannot say."""
@@ -218,9 +270,9 @@ def slow(dice):
     return pause.join(parts), lines(PART * PARTS)
 
 
-def prepare(stand):
+def prepare(stand, bad=None):
     if not hasattr(stand, "power"):
-        stand.power = Power(stand)
+        stand.power = Power(stand, bad)
         stand.spawn("controller")
         stand.spawn("target")
         stand.ready()
@@ -327,8 +379,10 @@ def unsynced_cycle(stand, job):
 def synced(path):
     """What the kernel does by itself now and then."""
     fd = os.open(path, os.O_RDWR)
-    os.fsync(fd)
-    os.close(fd)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def half_block_cycle(stand, heard):
@@ -367,4 +421,58 @@ def half_block_cycle(stand, heard):
     size = row["streams"][0]["next"]
     if size < (whole if heard else half):
         answer.wrongs.lost.append(f"{run}: {size} bytes are left")
+    return answer
+
+
+def bad_disk_cycle(stand, name):
+    """The disk of the @name fails for a while, in the middle of output. What was said to be durable is."""
+    prepare(stand, name)
+    runs, answer = Runs(stand), Answer()
+    gates = [stand.pc.path / f"gate{i}" for i in (1, 2)]
+    waits = [f"while [ ! -e {g} ]; do sleep 0.01; done" for g in gates]
+    for g in gates:
+        g.unlink(missing_ok=True)
+    # one run, whose directory is there: only contents of files are to fail, so that the file system itself goes on
+    runs.submit("bad", (f"seq 1000; {waits[0]}; seq 1001 60000; {waits[1]}", lines(60000)),
+                ("seq 100", lines(100)))
+    due = runs.due[0]
+    run, disk = due.run, stand.power.disks[name]
+    stand.wait(lambda: (s := runs.show(run)) and s["streams"] and
+               s["streams"][0]["next"] == len(lines(1000)))
+    disk.fail()
+    if name == "controller":
+        # its store first: what fits into a block that is there is taken and kept, then nothing more
+        stand.wait(lambda: not runs.try_submit("more", ("seq 10", lines(10))), 10, "a refusal")
+    gates[0].touch()
+    if name == "target":
+        out = disk.path / "runs" / run / "1.out"
+        stand.wait(lambda: out.stat().st_size == len(lines(60000)))
+        with contextlib.suppress(OSError):
+            synced(out)                 # as the kernel would in half a minute; what it cannot write it drops
+            raise AssertionError("the disk did not fail")
+    else:
+        stand.wait(lambda: "nothing is acknowledged" in stand.ctl.log() or
+                   "is full" in stand.ctl.log(), 20, "the controller says that it cannot write")
+    disk.heal()
+    gates[1].touch()
+    runs.submit("last", ("seq 10", lines(10)))
+
+    def over():
+        return all((s := runs.show(d.run)) and s["state"] == "ended" for d in runs.due)
+    stand.wait(lambda: disk.gave_up() or over(), runs.left(), "the end of all")
+    if disk.gave_up():
+        return None                     # its own tables were hit: another disk, another time
+    row = runs.show(run)
+    answer.fired = row["verdict"], row["cause"]
+    stand.power.cut([name], NOLOGFLUSH, 0)
+    answer.wrongs.add(retreats(row, stand.wait_value(lambda: runs.show(run), runs.left()), run,
+                               name == "target"))
+    if name == "target":
+        # rota-step's own sync tells of it, and then it is no success
+        due.verdicts = ("not-run",)
+        answer.wrongs.other += [] if "could not be synced" in row["cause"] else [row["cause"]]
+    else:
+        answer.wrongs.add(check_store(stand.ctl.path / "state"))
+    for due in runs.due:
+        answer.wrongs.add(examine(stand.insist_rota, due, runs.witness, name == "target"))
     return answer

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from cut import Unsynced, cuts, half_block_cycle, power_cycle, unsynced_cycle
+from cut import Unsynced, bad_disk_cycle, cuts, half_block_cycle, power_cycle, unsynced_cycle
 from stand import Stands
 
 pytestmark = pytest.mark.root           # to mount a disk takes root
@@ -78,6 +78,19 @@ def test_what_a_killed_daemon_had_not_synced(capsys, long):
     with capsys.disabled():
         print(f"\n{sums}")
     assert not sums.wrongs, "\n".join(sums.wrongs)
+
+
+@pytest.mark.parametrize("name", ["controller", "target"])
+def test_what_was_lost_with_a_failed_sync(name):
+    """After a failed fsync the next one says that all is well, and it is not."""
+    for _ in range(5):
+        with Stands("prosody", 1) as stands:
+            _, answer, trouble = next(stands.map(bad_disk_cycle, [name]))
+        assert not trouble, trouble
+        if answer:
+            break
+    assert answer, "five file systems gave up altogether"
+    assert not answer.wrongs, (answer.fired, answer.wrongs)
 
 
 def test_a_block_of_output_that_was_half_on_the_disk():
