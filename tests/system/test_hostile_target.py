@@ -143,8 +143,9 @@ def test_a_list(place, liar, what):
         watching = place.popen("show", run)
         wait_for(lambda: liar.all(lambda s: s.find(f"{{{STREAM}}}follow") is not None))
         assert place.rota("ping", "pc1").code == 0      # nobody else waits for what it does not send
-        watching.kill()
-        watching.communicate()
+        # who asks may go only when the answer is there: without him nothing is taken in
         row = wait_for(lambda: [r for r in place.rota("runs", "--json").json() if r["run"] == run])[0]
         assert row["target"] == "liar"
+        watching.kill()
+        watching.communicate()
         assert place.rota("runs").code == 0
