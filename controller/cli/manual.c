@@ -120,6 +120,25 @@ static const char plans[] =
         "rota\\-target(8).\n"
         ".TP\nname\nWhat the run is called; else as its first step.\n";
 
+static const char states[] =
+        ".SH STATES\n"
+        "\\fBrota why\\fR gives the evidence for each.\n"
+        ".TP\nready, busy, reserved, draining, quarantined, rebooting, away\n"
+        "What the target says of itself; the last two hold while it is gone, too.\n"
+        ".TP\nsuspect\nA ping of the controller is late, and the controller's own connection "
+        "works.\n"
+        ".TP\nsilent\nSo are others, for some seconds, though the server says that it is online: "
+        "its "
+        "daemon hangs, or its power or network is lost.\n"
+        ".TP\noffline\nThe server says that it is gone, and has gone on working after that; or a "
+        "minute of pings was not answered.\n"
+        ".TP\noverdue\nIt agreed to reboot or to be away, and is not back by twice the usual time "
+        "or "
+        "by its promise.\n"
+        ".TP\nunknown\nThe controller itself has no working connection to its server, or has one "
+        "again and has not heard of the target yet. No other state is selected then: ready and "
+        "!ready match nothing.\n";
+
 int manual_page(struct buf *out) {
         static const enum status statuses[] = {
                 STATUS_PASSED,  STATUS_FAILED, STATUS_USAGE,   STATUS_INFRA,     STATUS_DENIED,
@@ -142,6 +161,7 @@ int manual_page(struct buf *out) {
                 man_verb(out, *v);
         buf_puts(out, ".SH OPTIONS OF EVERY VERB\n");
         man_options(out, verb_common_options);
+        buf_puts(out, states);
         buf_puts(out, plans);
         buf_puts(out,
                  ".SH EXIT STATUS\n"
