@@ -56,6 +56,7 @@ static void on_offline(void *userdata, enum link_cause cause, const char *detail
 
         c->tried = true;
         c->once |= c->online_at > 0;
+        c->hasty |= c->online_at > 0 && !c->fleet.settled;
         c->online_at = 0;
         c->cause = cause;
         free(c->cause_detail);

@@ -66,8 +66,9 @@ struct controller {
         uint64_t online_at; /* monotonic: since when; 0 offline */
         uint64_t heard_at;  /* monotonic: the last target that announced itself */
         bool roster_known;
-        bool once; /* it has stood before */
-        bool kept; /* the server still has sessions of before: it has not been restarted */
+        bool once;  /* it has stood before */
+        bool kept;  /* the server still has sessions of before: it has not been restarted */
+        bool hasty; /* but it had, and some were still to come when the last connection ended */
 
         char *pending[CONTROLLER_PENDING_MAX]; /* JIDs that asked and match no rule */
         size_t n_pending;
@@ -78,7 +79,8 @@ struct controller {
         struct run **touched; /* live runs to persist, fold, acknowledge or show */
         size_t n_touched, cap_touched;
         bool fleet_dirty;
-        bool sync_due; /* some target waits for our offsets */
+        bool sync_due;    /* some target waits for our offsets */
+        unsigned n_syncs; /* of those, under way */
         uint64_t sync_at;
         struct buf outbox; /* stanzas that leave after the commit */
         struct buf told;   /* run ids, NUL-terminated, whose targets know that we have all */

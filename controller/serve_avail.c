@@ -46,6 +46,10 @@ static void tell(struct controller *c, struct target *t) {
         t->dirty = true;
         c->fleet_dirty = true;
         why_sentence(t, clock_realtime_usec(), &text);
+        if (t->avail.state == AVAIL_OFFLINE && !t->avail.present) {
+                buf_puts(&text, ": ");
+                why_gone(&t->avail, clock_realtime_usec(), &text);
+        }
         log_line(LOG_LEVEL_NOTICE,
                  (struct log_field[]){
                          {"ROTA_TARGET", t->jid                          },

@@ -16,8 +16,11 @@
 #define LEASE_SLACK_USEC (5 * USEC_PER_SEC) /* its target may end it a little before we think so */
 #define SETTLE_QUIET_USEC (2 * USEC_PER_SEC)
 #define SETTLE_USEC (6 * USEC_PER_SEC)
-/* The longest pause of a link between two tries, and what connecting takes on a busy server. */
+/* After a restart of the server: the longest pause of a link between two tries and what a login takes, and while others
+ * still come as much again after each, but not for ever. */
 #define SETTLE_RESTART_USEC (20 * USEC_PER_SEC)
+#define SETTLE_RESTART_QUIET_USEC (10 * USEC_PER_SEC)
+#define SETTLE_RESTART_MAX_USEC (120 * USEC_PER_SEC)
 
 _Static_assert((int)AVAIL_AWAY == (int)PRESENCE_AWAY && (int)AVAIL_READY == (int)PRESENCE_READY,
                "announced states have the same order on the wire and in the fleet");
@@ -425,8 +428,13 @@ static uint64_t settle_at(const struct controller *c) {
         uint64_t latest = c->online_at + SETTLE_USEC, at;
 
         /* after a restart of the server all of them connect anew, each in its own time */
-        if (c->once && !c->kept && fleet_awaits(&c->fleet))
-                return c->online_at + SETTLE_RESTART_USEC;
+        if (c->once && (!c->kept || c->hasty) && fleet_awaits(&c->fleet)) {
+                at = c->online_at + SETTLE_RESTART_USEC;
+                if (c->heard_at + SETTLE_RESTART_QUIET_USEC > at)
+                        at = c->heard_at + SETTLE_RESTART_QUIET_USEC;
+                latest = c->online_at + SETTLE_RESTART_MAX_USEC;
+                return at < latest ? at : latest;
+        }
         if (!c->roster_known)
                 return latest;
         at = (c->heard_at > c->online_at ? c->heard_at : c->online_at) + SETTLE_QUIET_USEC;
@@ -441,6 +449,7 @@ uint64_t presence_tick(struct controller *c, uint64_t now_usec) {
                 if (next <= now_usec) {
                         next = USEC_NEVER;
                         fleet_settle(&c->fleet, clock_realtime_usec());
+                        c->hasty = false;
                         patrol_look(&c->patrol);
                         for (size_t i = 0; i < c->jobs.n_lanes; i++)
                                 c->jobs.lanes[i]->due_usec = 0;

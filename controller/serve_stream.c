@@ -196,6 +196,9 @@ const struct stream_ops controller_stream_ops = {.chunk = on_chunk};
 
 /* ---- our offsets ---- */
 
+/* So many at a time: a thousand at once would stand between the server and our own answers to it. */
+#define SYNCS_MAX 64
+
 struct sync {
         struct controller *controller;
         char target[JID_SIZE];
@@ -223,6 +226,8 @@ static void on_synced(void *userdata, const struct iq_answer *answer) {
         struct target *t = fleet_find(&c->fleet, s->target);
         uint64_t now = clock_monotonic_usec();
 
+        c->n_syncs--;
+        controller_wake(c); /* another one may go */
         if (!t || !t->facts.sid || strcmp(t->facts.sid, s->sid) != 0 || !t->avail.present ||
             answer->end == IQ_LOST) {
                 sync_done(s); /* that session is over; the next one has its own */
@@ -304,6 +309,8 @@ static int send_sync(struct controller *c, struct target *t) {
                                    CONTROLLER_IQ_USEC, on_synced, s);
         if (r != 0)
                 sync_done(s);
+        else
+                c->n_syncs++;
         return r;
 }
 
@@ -318,6 +325,10 @@ uint64_t stream_sync_due(struct controller *c, uint64_t now_usec) {
 
                 if (t->sync_at == USEC_NEVER || !fleet_reachable(t) || !t->facts.sid)
                         continue;
+                if (t->sync_at <= now_usec && c->n_syncs >= SYNCS_MAX) {
+                        c->sync_due = true; /* when one is answered */
+                        continue;
+                }
                 if (t->sync_at <= now_usec) {
                         t->sync_at = USEC_NEVER;
                         strncpy(t->asked_sid, t->facts.sid, sizeof(t->asked_sid) - 1);

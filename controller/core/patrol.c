@@ -130,7 +130,7 @@ static void begin(struct patrol *p, uint64_t now_usec) {
         p->pass = PATROL_JUDGES;
         p->at = 0;
         p->wants_proof = false;
-        p->n_idle = 0;
+        p->n_idle = p->n_asked = 0;
         p->soonest_usec = USEC_NEVER;
 }
 
@@ -159,6 +159,9 @@ static bool judge(struct patrol *p, uint64_t realtime_usec, uint64_t now_usec,
                         p->wants_proof = true;
                 if (!avail_urgent(&t->avail) && t->avail.present && t->avail.confirmed)
                         p->n_idle++;
+                if (t->avail.unanswered == 1 &&
+                    now_usec < t->avail.first_usec + avail_late_usec(&t->avail, &f->link))
+                        p->n_asked++;
                 sooner(p, avail_deadline(&t->avail, &f->link, now_usec));
                 if (changed) {
                         *ret = (struct patrol_action){.kind = PATROL_TELL, .target = t};
@@ -214,8 +217,9 @@ static enum turn turn(struct patrol *p, const struct target *t, uint64_t reserve
         sooner(p, at);
         if (at > now_usec)
                 return TURN_NOT_DUE;
-        if (p->tokens < reserve + TOKEN)
+        if (p->tokens < reserve + TOKEN || (reserve == 0 && p->n_asked >= PATROL_WINDOW))
                 return TURN_LATER;
+        p->n_asked++;
         p->tokens -= TOKEN;
         return TURN_PING;
 }

@@ -15,6 +15,8 @@
 
 #define PATROL_RATE 300      /* pings a second */
 #define PATROL_IDLE_RATE 200 /* of these to the idle */
+#define PATROL_WINDOW                                                                              \
+        200 /* of the idle so many are asked at a time: a slow server is not given more */
 #define PATROL_PERIOD_USEC UINT64_C(4500000)
 #define PATROL_TICK_USEC UINT64_C(40000)
 #define PATROL_QUIET_USEC UINT64_C(20000000) /* our server is asked when nothing came for so long */
@@ -58,6 +60,7 @@ struct patrol {
         size_t visited;
         bool wants_proof;
         size_t n_idle;
+        size_t n_asked; /* and not late yet */
         uint64_t soonest_usec;
         /* from round to round */
         size_t cursors[2]; /* where a round of the idle, and of the urgent, goes on */

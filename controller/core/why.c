@@ -171,7 +171,7 @@ static void its_duty(const struct target *t, uint64_t now_usec, struct buf *out)
                 buf_printf(out, "%s\n", t->lost);
 }
 
-static void its_absence(const struct avail *a, uint64_t realtime_usec, struct buf *out) {
+void why_gone(const struct avail *a, uint64_t realtime_usec, struct buf *out) {
         switch (a->gone) {
         case AVAIL_GONE_NEVER_SEEN:
                 buf_puts(out, "it was never seen");
@@ -198,6 +198,10 @@ static void its_absence(const struct avail *a, uint64_t realtime_usec, struct bu
                 put_since(out, ", since ", a->word_usec, realtime_usec);
                 break;
         }
+}
+
+static void its_absence(const struct avail *a, uint64_t realtime_usec, struct buf *out) {
+        why_gone(a, realtime_usec, out);
         if (avail_in_doubt(a))
                 buf_puts(out, "; that is a moment ago and not proven yet");
         buf_putc(out, '\n');

@@ -82,8 +82,8 @@ smacks_max_queue_size = 5000;
 -- Default 600 s: a session whose connection broke would look present for so long. rota never
 -- resumes a session, so it ends at once and what it had not read is stored again.
 smacks_hibernation_time = 0;
--- Default 30 s: how long an acknowledgement may be missing; then rota_acks ends the session.
-smacks_max_ack_delay = 3;
+-- Default 30 s: how long an acknowledgement may be missing; after a second more of silence rota_acks ends the session.
+smacks_max_ack_delay = 2;
 
 -- Where other certificates are looked for; a scratch server has none.
 certificates = scratch and data or "certs";
